@@ -1,0 +1,231 @@
+"""Everything a person changes here: enable and disable, run now, save a schedule, and the bulk actions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+from uuid import uuid4
+
+from django.contrib import admin, messages
+from django.contrib.admin.models import LogEntry
+from django.contrib.admin.options import get_content_type_for_model
+from django.db import transaction
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse
+from django.template.response import TemplateResponse
+from django.utils.decorators import method_decorator
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy, ngettext
+from django.views.decorators.http import require_GET, require_POST
+
+from .. import operations, overview
+from ..access import Action
+from ..cron import InvalidCron
+from ..models import ScheduledTask
+from ..operations import Conflict, Refused, schedule_token
+from .changelist import facts_of
+from .forms import RunForm, ScheduleForm
+from .gate import needs
+from .pages import TaskPages
+from .reply import Toast, back, from_script
+from .row import TaskRow
+
+get_only = method_decorator(require_GET)
+post_only = method_decorator(require_POST)
+outside_transactions = method_decorator(transaction.non_atomic_requests)
+
+
+class TaskChanges(TaskPages):
+    """The writing half of the tasks' admin: each view answers a form with fragments or a redirect."""
+
+    changes_template = "admin/scheduled_tasks/_changes.html"
+
+    @post_only
+    @needs(Action.CHANGE)
+    def enabled_view(self, request: HttpRequest, pk: int) -> HttpResponse:
+        """Enable or disable one task: ``enabled`` is ``1`` or ``0``."""
+        actor = self.actor(request)
+        try:
+            if request.POST.get("enabled") == "1":
+                task = operations.enable(pk, actor=actor)
+                text = _("%(name)s is enabled.")
+            else:
+                task = operations.disable(pk, actor=actor, note=request.POST.get("note", ""))
+                text = _("%(name)s is disabled. Run now still works.")
+        except Refused as refusal:
+            return self.refuse(request, pk, refusal)
+        return self.answer(request, pk, Toast(text % {"name": task.name}))
+
+    @post_only
+    @needs(Action.CHANGE)
+    def skip_view(self, request: HttpRequest, pk: int) -> HttpResponse:
+        """Leave out the next run on schedule (``skip`` is ``1``), or take that back (``0``)."""
+        skip = request.POST.get("skip") == "1"
+        try:
+            task = operations.skip_next(pk, actor=self.actor(request), skip=skip)
+        except Refused as refusal:
+            return self.refuse(request, pk, refusal)
+        text = _("%(name)s skips its next run.") if skip else _("%(name)s does not skip its next run.")
+        return self.answer(request, pk, Toast(text % {"name": task.name}))
+
+    @post_only
+    @needs(Action.CHANGE)
+    def default_view(self, request: HttpRequest, pk: int) -> HttpResponse:
+        """Give the task what its code declares."""
+        try:
+            task = operations.reset(pk, actor=self.actor(request))
+        except Refused as refusal:
+            return self.refuse(request, pk, refusal)
+        return self.answer(
+            request, pk, Toast(_("%(name)s is as its code declares it.") % {"name": task.name})
+        )
+
+    @outside_transactions
+    @post_only
+    @needs(Action.RUN)
+    def runs_view(self, request: HttpRequest, pk: int) -> HttpResponse:
+        """Run one task now. The form's ``run`` is the new run's Celery task id: sent twice, it is one run."""
+        form = RunForm.sent(request.POST)
+        if form.error:
+            return self.answer(request, pk, Toast(form.error, is_error=True), status=422)
+        try:
+            run = operations.run_now(
+                pk, actor=self.actor(request), celery_id=form.key, args=form.args, kwargs=form.kwargs
+            )
+        except Refused as refusal:
+            return self.refuse(request, pk, refusal)
+        text = _("%(name)s is queued.") % {"name": run.name}
+        return self.answer(request, pk, Toast(text, self.run_link(run)))
+
+    def refuse(self, request: HttpRequest, pk: int, refusal: Refused) -> HttpResponse:
+        """Say why an operation was not carried out, with a link to the run concerned."""
+        return self.answer(
+            request, pk, Toast(str(refusal), self.run_link(refusal.run), is_error=True), status=409
+        )
+
+    def save_schedule(self, request: HttpRequest, task: TaskRow) -> HttpResponse:
+        """Save what the schedule editor sent; refused, the typed text stays in the editor."""
+        form = ScheduleForm(
+            task.task,
+            expression=request.POST.get("cron", ""),
+            zone=request.POST.get("zone", ""),
+            seen=request.POST.getlist("seen")[-1] if "seen" in request.POST else None,
+        )
+        try:
+            saved = operations.reschedule(
+                task.pk,
+                actor=self.actor(request),
+                expression=form.expression,
+                timezone=form.zone,
+                seen=form.seen,
+            )
+        except Conflict as conflict:
+            text = conflict_text(conflict)
+            return self.refuse_schedule(request, task, form.against(conflict, text), text, status=409)
+        except (InvalidCron, Refused) as refusal:
+            form.error = str(refusal)
+            text = _("Schedule of %(name)s not saved. %(error)s It still runs as before: %(schedule)s.") % {
+                "name": task.name,
+                "error": form.error,
+                "schedule": form.stored_label,
+            }
+            return self.refuse_schedule(request, task, form, text, status=422)
+        text = _("%(name)s: %(schedule)s.") % {
+            "name": saved.name,
+            "schedule": ScheduleForm(saved).stored_label,
+        }
+        return self.answer(request, task.pk, Toast(text), closes_editor=True)
+
+    def refuse_schedule(
+        self, request: HttpRequest, task: TaskRow, form: ScheduleForm, text: str, *, status: int
+    ) -> HttpResponse:
+        """Leave the editor as it is, and say why nothing was saved."""
+        toast = Toast(text, is_error=True)
+        if from_script(request):
+            context = {**self.fragment_context(request), "toasts": [toast], "form": form, "task": task}
+            return TemplateResponse(request, self.changes_template, context, status=status)
+        return self.show_editor(request, task, form, toasts=[toast], status=status)
+
+    def answer(
+        self, request: HttpRequest, pk: int, toast: Toast, *, closes_editor: bool = False, status: int = 200
+    ) -> HttpResponse:
+        """The task's row as it is now, with a message: as fragments, or on the page the form came from."""
+        if not from_script(request):
+            return back(request, self.list_url(), [toast])
+        facts = facts_of(request)
+        row = overview.row(pk, facts)
+        context = {
+            **self.fragment_context(request),
+            "toasts": [toast],
+            "rows": [TaskRow(row)] if row else [],
+            "gone": [] if row else [str(pk)],
+            "closed_editor": str(pk) if closes_editor else "",
+        }
+        return TemplateResponse(request, self.changes_template, context, status=status)
+
+    @admin.action(description=gettext_lazy("Run now"), permissions=["run"])
+    def run_selected(self, request: HttpRequest, queryset: QuerySet[ScheduledTask]) -> None:
+        """Start every selected task at once."""
+        actor = self.actor(request)
+        self._each(
+            request,
+            queryset,
+            lambda pk: operations.run_now(pk, actor=actor, celery_id=str(uuid4())),
+            lambda n: ngettext("%(n)s task is queued.", "%(n)s tasks are queued.", n),
+        )
+
+    @admin.action(description=gettext_lazy("Enable"), permissions=["change"])
+    def enable_selected(self, request: HttpRequest, queryset: QuerySet[ScheduledTask]) -> None:
+        """Let every selected task run on schedule again."""
+        actor = self.actor(request)
+        self._each(
+            request,
+            queryset,
+            lambda pk: operations.enable(pk, actor=actor),
+            lambda n: ngettext("%(n)s task is enabled.", "%(n)s tasks are enabled.", n),
+        )
+
+    @admin.action(description=gettext_lazy("Disable"), permissions=["change"])
+    def disable_selected(self, request: HttpRequest, queryset: QuerySet[ScheduledTask]) -> None:
+        """Stop the schedule of every selected task."""
+        actor = self.actor(request)
+        self._each(
+            request,
+            queryset,
+            lambda pk: operations.disable(pk, actor=actor),
+            lambda n: ngettext("%(n)s task is disabled.", "%(n)s tasks are disabled.", n),
+        )
+
+    def _each(
+        self,
+        request: HttpRequest,
+        queryset: QuerySet[ScheduledTask],
+        do: Callable[[int], Any],
+        told: Callable[[int], str],
+    ) -> None:
+        """Do something to each task; one refusal stops no other."""
+        done = 0
+        for pk in queryset.values_list("pk", flat=True):
+            try:
+                do(pk)
+            except Refused as refusal:
+                self.message_user(request, str(refusal), messages.ERROR)
+            else:
+                done += 1
+        if done:
+            self.message_user(request, told(done) % {"n": done}, messages.SUCCESS)
+
+
+def conflict_text(conflict: Conflict) -> str:
+    """What a conflict says, by name where Django's history knows who made the change."""
+    task, schedule = conflict.task, schedule_token(conflict.task)
+    entries = LogEntry.objects.filter(
+        content_type=get_content_type_for_model(task),
+        object_id=str(task.pk),
+        change_message__contains=f"→ {schedule}",
+    )
+    entry = entries.select_related("user").order_by("-pk").first()
+    if entry is None:
+        return str(conflict)
+    text = _("%(person)s changed the schedule of %(name)s meanwhile: it is now %(schedule)s.")
+    return text % {"person": entry.user.get_username(), "name": task.name, "schedule": schedule}

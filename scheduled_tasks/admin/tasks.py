@@ -1,0 +1,232 @@
+"""The Scheduled tasks page: the list, a task's own page, the schedule editor."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, cast
+
+from django.contrib import admin
+from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
+from django.contrib.admin.options import IncorrectLookupParameters
+from django.contrib.admin.utils import unquote
+from django.core.exceptions import BadRequest
+from django.db import transaction
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse, HttpResponseNotModified
+from django.template.response import TemplateResponse
+from django.urls import URLPattern, path
+from django.utils.decorators import method_decorator
+from django.utils.translation import get_language, gettext_lazy
+from django.utils.translation import gettext as _
+
+from .. import overview
+from ..access import Action
+from ..models import ScheduledTask
+from . import history
+from .changelist import (
+    LAST_DURATION,
+    LAST_OUTCOME,
+    LAST_STARTED,
+    StateFilter,
+    TaskChangeList,
+    TaskPaginator,
+    digest,
+    headers,
+)
+from .changes import TaskChanges, get_only
+from .forms import ScheduleForm
+from .gate import needs
+from .reply import from_script
+from .row import TaskRow
+
+
+@admin.register(ScheduledTask)
+class ScheduledTaskAdmin(TaskChanges):
+    """Every recurring job: what it is, when it runs next, whether it ran and how it ended."""
+
+    change_list_template = "admin/scheduled_tasks/task_list.html"
+    task_template = "admin/scheduled_tasks/task.html"
+    drawer_template = "admin/scheduled_tasks/_drawer.html"
+    preview_template = "admin/scheduled_tasks/_preview.html"
+    poll_template = "admin/scheduled_tasks/_poll.html"
+
+    list_display = ("name", "schedule", "next_run", "last_run", "duration", "status")
+    list_filter = (StateFilter,)
+    search_fields = ("name", "task", "description")
+    paginator = TaskPaginator
+    list_per_page = 100
+    list_max_show_all = 100
+    show_full_result_count = False
+    actions = ("run_selected", "enable_selected", "disable_selected")
+
+    def get_urls(self) -> list[URLPattern]:
+        view = self.admin_site.admin_view
+        prefix = f"{self.opts.app_label}_{self.opts.model_name}"
+        own = [
+            path("rows/", view(self.rows_view), name=f"{prefix}_rows"),
+            path("<int:pk>/schedule/", view(self.schedule_view), name=f"{prefix}_schedule"),
+            path("<int:pk>/schedule/preview/", view(self.preview_view), name=f"{prefix}_preview"),
+            path("<int:pk>/enabled/", view(self.enabled_view), name=f"{prefix}_enabled"),
+            path("<int:pk>/pause/", view(self.pause_view), name=f"{prefix}_pause"),
+            path("<int:pk>/skip/", view(self.skip_view), name=f"{prefix}_skip"),
+            path("<int:pk>/default/", view(self.default_view), name=f"{prefix}_default"),
+            path("<int:pk>/runs/", view(self.runs_view), name=f"{prefix}_runs"),
+            path("<int:pk>/runs/new/", view(self.new_run_view), name=f"{prefix}_new_run"),
+        ]
+        return own + super().get_urls()
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[ScheduledTask]:
+        return overview.tasks()
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[ScheduledTask], search_term: str
+    ) -> tuple[QuerySet[ScheduledTask], bool]:
+        """Django's own search; no name is longer than 200 characters, and databases limit what LIKE takes."""
+        return super().get_search_results(request, queryset, search_term[:200])
+
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[TaskChangeList]:
+        return TaskChangeList
+
+    @admin.display(description=gettext_lazy("Schedule"))
+    def schedule(self, task: ScheduledTask) -> str:
+        """Column of the list; not sortable."""
+        return ""
+
+    @admin.display(description=gettext_lazy("Next run"), ordering="scheduled_state__next_run_at")
+    def next_run(self, task: ScheduledTask) -> str:
+        """Column of the list, sorted by when beat will run the task."""
+        return ""
+
+    @admin.display(description=gettext_lazy("Last run"), ordering=LAST_STARTED)
+    def last_run(self, task: ScheduledTask) -> str:
+        """Column of the list, sorted by when the last run started."""
+        return ""
+
+    @admin.display(description=gettext_lazy("Duration"), ordering=LAST_DURATION)
+    def duration(self, task: ScheduledTask) -> str:
+        """Column of the list, sorted by how long the last ended run took."""
+        return ""
+
+    @admin.display(description=gettext_lazy("Status"), ordering=LAST_OUTCOME)
+    def status(self, task: ScheduledTask) -> str:
+        """Column of the list, sorted by how the last run ended."""
+        return ""
+
+    @method_decorator(transaction.non_atomic_requests)
+    @needs(Action.VIEW)
+    def changelist_view(
+        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        """The list. Not atomic, since Run now on several tasks commits each run before it is sent."""
+        if not all(pk.isdecimal() and len(pk) < 19 for pk in request.POST.getlist(ACTION_CHECKBOX_NAME)):
+            raise BadRequest
+        response = super().changelist_view(request, extra_context)
+        if isinstance(response, TemplateResponse) and response.context_data and "cl" in response.context_data:
+            cl: TaskChangeList = response.context_data["cl"]
+            response.context_data.update(
+                self.page_context(request),
+                title=_("Scheduled tasks"),
+                headers=headers(cl),
+                stalled=cl.stalled,
+            )
+        return response
+
+    @get_only
+    @needs(Action.VIEW)
+    def rows_view(self, request: HttpRequest) -> HttpResponse:
+        """What changed on a list since the keys the script sends: rows, counts; or 304."""
+        shown = _parse_keys(request)
+        try:
+            cl = cast(TaskChangeList, self.get_changelist_instance(request))
+        except IncorrectLookupParameters as error:
+            raise BadRequest from error
+        version = f'"{cl.version(self._rights(request))}"'
+        if request.headers.get("If-None-Match") == version:
+            return HttpResponseNotModified(headers={"ETag": version})
+        rows: Sequence[TaskRow] = cl.rows
+        context = {
+            **self.fragment_context(request),
+            "cl": cl,
+            "stalled": cl.stalled,
+            "rows": [row for row in rows if row.pk in shown and shown[row.pk] != row.key],
+            "added": [(_place(rows, n), row) for n, row in enumerate(rows) if row.pk not in shown],
+            "gone": [str(pk) for pk in shown.keys() - {row.pk for row in rows}],
+        }
+        response = TemplateResponse(request, self.poll_template, context)
+        response["ETag"] = version
+        return response
+
+    @needs(Action.VIEW)
+    def change_view(
+        self,
+        request: HttpRequest,
+        object_id: str,
+        form_url: str = "",
+        extra_context: dict[str, Any] | None = None,
+    ) -> HttpResponse:
+        """A task's own page: its facts and runs. The drawer is the same without the frame."""
+        task = self.row_or_404(request, unquote(object_id))
+        runs = history.History(task.pk, request.GET, zone=task.zone, now=task.now)
+        version = f'"{digest(get_language(), task.key, runs.version(), self._rights(request))}"'
+        if from_script(request) and request.headers.get("If-None-Match") == version:
+            return HttpResponseNotModified(headers={"ETag": version})
+        context = {
+            **(self.fragment_context(request) if from_script(request) else self.page_context(request)),
+            "title": task.name,
+            "task": task,
+            "history": runs,
+            "facts": history.facts(task.pk),
+            "version": version,
+            **(extra_context or {}),
+        }
+        template = self.drawer_template if from_script(request) else self.task_template
+        return TemplateResponse(request, template, context)
+
+    @needs(Action.CHANGE)
+    def schedule_view(self, request: HttpRequest, pk: int) -> HttpResponse:
+        """The schedule editor: a row of the list for the script, a page of its own without it."""
+        task = self.row_or_404(request, pk)
+        if request.method == "POST":
+            return self.save_schedule(request, task)
+        form = ScheduleForm(task.task, expression=request.GET.get("cron"), zone=request.GET.get("zone"))
+        return self.show_editor(request, task, form)
+
+    @get_only
+    @needs(Action.CHANGE)
+    def preview_view(self, request: HttpRequest, pk: int) -> HttpResponse:
+        """What a typed expression means: label, next runs, notices, or the error."""
+        task = self.row_or_404(request, pk)
+        form = ScheduleForm(task.task, expression=request.GET.get("cron", ""), zone=request.GET.get("zone"))
+        return TemplateResponse(request, self.preview_template, {"form": form, "task": task})
+
+    @get_only
+    @needs(Action.RUN)
+    def new_run_view(self, request: HttpRequest, pk: int) -> HttpResponse:
+        """The form of Run with arguments, filled with the task's own."""
+        task = self.row_or_404(request, pk)
+        title = _("Run %(name)s with arguments") % {"name": task.name}
+        return self.show_form(request, task, title, "admin/scheduled_tasks/_new_run.html")
+
+    @get_only
+    @needs(Action.CHANGE)
+    def pause_view(self, request: HttpRequest, pk: int) -> HttpResponse:
+        """The form of Disable with a note."""
+        task = self.row_or_404(request, pk)
+        title = _("Disable %(name)s") % {"name": task.name}
+        return self.show_form(request, task, title, "admin/scheduled_tasks/_pause.html")
+
+    def _rights(self, request: HttpRequest) -> tuple[bool, bool]:
+        return self.may(request, Action.CHANGE), self.may(request, Action.RUN)
+
+
+def _parse_keys(request: HttpRequest) -> dict[int, str]:
+    """The rows the script shows: ``"12:a1b2.13:c3d4"`` taken out of the query string, as key by task."""
+    query = request.GET.copy()
+    pairs = (pair.partition(":") for value in query.pop("rows", []) for pair in value.split("."))
+    request.GET = query  # type: ignore[assignment]
+    return {int(pk): key for pk, _colon, key in pairs if pk.isdecimal() and len(pk) < 19}
+
+
+def _place(rows: Sequence[TaskRow], number: int) -> str:
+    """Where a new row goes: after the row before it, or first."""
+    return f"afterend:#st-row-{rows[number - 1].pk}" if number else "afterbegin:#st-rows"

@@ -1,0 +1,28 @@
+"""The app's configuration and its one composition root."""
+
+from __future__ import annotations
+
+from django.apps import AppConfig
+from django.core import checks
+from django.db.models.signals import post_migrate
+from django.utils.translation import gettext_lazy as _
+
+
+class ScheduledTasksConfig(AppConfig):
+    """Connects checks, signal receivers and the sync after ``migrate``; never touches the database."""
+
+    name = "scheduled_tasks"
+    label = "scheduled_tasks"
+    verbose_name = _("Scheduled tasks")
+    default_auto_field = "django.db.models.BigAutoField"
+
+    def ready(self) -> None:
+        from . import recording, worker
+        from .checks import check_databases, check_settings
+        from .sync import sync_at_migrate
+
+        checks.register(check_settings)
+        checks.register(check_databases)
+        post_migrate.connect(sync_at_migrate, sender=self)
+        recording.connect()
+        worker.connect()

@@ -1,0 +1,120 @@
+"""Which of several beats leads: a lease on the database's clock, fenced by an epoch."""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime, timedelta
+
+from django.db.models import F, Q, QuerySet
+
+from ..models import Lease, UtcNow
+
+NAME = "beat"
+
+TTL = timedelta(seconds=20)
+"""How long a leader that falls silent keeps the lead."""
+
+RENEW_EVERY = 5.0
+"""Seconds between two renewals."""
+
+POLL_EVERY = 1.0
+"""Seconds between two looks of a standby at the lease."""
+
+
+class Fenced(Exception):
+    """Another beat has taken the lead since: nothing may be claimed or sent any more."""
+
+
+class Clock:
+    """The database server's time, carried forward by this host's monotonic clock between two looks.
+
+    Beats on several hosts, the pages and the workers' records so agree on what is due and what is late,
+    and a jump of this host's clock changes nothing.
+    """
+
+    def __init__(self) -> None:
+        self._moment = datetime.now(UTC)
+        self._at = time.monotonic()
+
+    def now(self) -> datetime:
+        """The database's time, aware, in UTC."""
+        return self._moment + timedelta(seconds=time.monotonic() - self._at)
+
+    def set(self, moment: datetime, at: float) -> None:
+        """Go by ``moment``, which the database gave at ``at`` on this host's monotonic clock."""
+        self._moment, self._at = moment, at
+
+
+class LeaderLease:
+    """One beat's side of the lease. ``holder`` is the boot id of its process."""
+
+    def __init__(self, holder: str, clock: Clock) -> None:
+        self.holder = holder
+        self.clock = clock
+        self.epoch: int | None = None
+        self._renewed = 0.0
+
+    @property
+    def held(self) -> bool:
+        """Whether this beat leads, as far as it knows."""
+        return self.epoch is not None
+
+    @property
+    def renewal_in(self) -> float:
+        """Seconds until the lease is to be renewed; negative when it is overdue."""
+        return self._renewed + RENEW_EVERY - time.monotonic()
+
+    @property
+    def certain(self) -> bool:
+        """Whether no other beat can have taken the lead yet."""
+        return self.held and time.monotonic() - self._renewed < TTL.total_seconds() / 2
+
+    def take(self) -> bool:
+        """Take the lead when nobody has it; one SELECT while somebody does."""
+        if not self._free():
+            return False
+        over = Q(until__lt=UtcNow()) | Q(until__gt=UtcNow() + 2 * TTL)  # ahead of a clock set back
+        free = Lease.objects.filter(Q(until__isnull=True) | over, name=NAME)
+        begun = time.monotonic()
+        if not free.update(holder=self.holder, epoch=F("epoch") + 1, until=UtcNow() + TTL):
+            return False
+        self.epoch = Lease.objects.values_list("epoch", flat=True).get(name=NAME, holder=self.holder)
+        self._renewed = begun
+        return True
+
+    def _free(self) -> bool:
+        begun = time.monotonic()
+        found = Lease.objects.filter(name=NAME).values_list("until", UtcNow()).first()
+        if found is None:
+            Lease.objects.bulk_create([Lease(name=NAME)], ignore_conflicts=True)
+            return True
+        until, now = found
+        self.clock.set(now, (begun + time.monotonic()) / 2)
+        return until is None or not now <= until <= now + 2 * TTL
+
+    def renew(self) -> None:
+        """Prolong the lease and set the clock. Raises :class:`Fenced`."""
+        self.fence()
+        begun = time.monotonic()
+        now = Lease.objects.filter(name=NAME).values_list(UtcNow(), flat=True).get()
+        self.clock.set(now, (begun + time.monotonic()) / 2)
+
+    def fence(self) -> None:
+        """Prolong the lease; in a transaction, hold off every other beat until its end.
+
+        Being a write, it also makes a SQLite transaction that begins with it wait its turn.
+        Raises :class:`Fenced`.
+        """
+        begun = time.monotonic()
+        if not self._mine().update(until=UtcNow() + TTL):
+            raise Fenced
+        self._renewed = begun
+
+    def release(self) -> None:
+        """Give the lead up, so that a standby takes it at once."""
+        self._mine().update(until=None)
+        self.epoch = None
+
+    def _mine(self) -> QuerySet[Lease]:
+        """The lease while it is this beat's; no row once another has taken it."""
+        return Lease.objects.filter(name=NAME, holder=self.holder, epoch=self.epoch or 0)

@@ -1,0 +1,59 @@
+"""``manage.py scheduled_tasks_health``: whether scheduled tasks run, for probes and for people."""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import asdict
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandParser
+from django.db import Error as DatabaseFailure
+from django.utils.translation import gettext as _
+
+from ...facts import Facts
+from ...health import Problem, problems
+
+OK, DEGRADED, DOWN = 0, 1, 2
+WORDS = {OK: "ok", DEGRADED: "degraded", DOWN: "down"}
+
+FATAL = frozenset({"database", "beat", "worker", "broker"})
+"""Codes of the problems with which no task runs at all."""
+
+
+class Command(BaseCommand):
+    """Exit status 0: all is well. 1: something is wrong, tasks run. 2: no task runs on schedule."""
+
+    help = "Say whether beat, workers and broker do their work. Exit status 0 ok, 1 degraded, 2 down."
+    requires_system_checks: list[str] = []
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("--json", action="store_true", help="print one JSON object")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        """Print every problem with its consequence and remedy, and exit with the status that follows."""
+        found = found_problems()
+        codes = {problem.code for problem in found}
+        status = DOWN if codes & FATAL else DEGRADED if found else OK
+        if options["json"]:
+            told = {"status": WORDS[status], "problems": [asdict(problem) for problem in found]}
+            self.stdout.write(json.dumps(told, indent=2))
+        else:
+            self.stdout.write(WORDS[status])
+            for problem in found:
+                self.stdout.write(_sentences(problem))
+        sys.exit(status)
+
+
+def found_problems() -> list[Problem]:
+    """What is wrong; a database that does not answer is the one problem then."""
+    try:
+        return problems(Facts.read())
+    except DatabaseFailure as error:
+        cause = _("The database does not answer: %(error)s") % {"error": error}
+        consequence = _("Beat sends nothing until it does.")
+        return [Problem("database", cause, consequence, _("Check that it runs and that migrate was run."))]
+
+
+def _sentences(problem: Problem) -> str:
+    return " ".join(filter(None, (problem.cause, problem.consequence, problem.remedy, problem.command)))

@@ -1,0 +1,146 @@
+"""Which beats and workers are there: each keeps one row alive by its heartbeat."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterable
+from datetime import timedelta
+from uuid import uuid4
+
+from django.db.models import DateTimeField, ExpressionWrapper, QuerySet
+
+from .models import Process, ProcessKind, UtcNow
+from .recording.handover import record, writer
+from .recording.session import Session, Statement
+from .recording.writer import complaints
+
+BEAT_EVERY = 10.0
+"""Seconds between two heartbeats."""
+
+STALE_AFTER = timedelta(seconds=60)
+"""A process that has been silent for longer is taken for dead."""
+
+INSERT: Statement = """
+INSERT INTO "process" (
+    "boot_id", "kind", "node", "host", "pid", "pool", "queues", "task_names", "started_at", "last_seen_at",
+    "loop_at", "broker_ok_at", "recorder_error"
+) VALUES (
+    %(boot_id)s, %(kind)s, %(node)s, %(host)s, %(pid)s, %(pool)s, %(queues)s, %(task_names)s, {ago}, {ago},
+    NULL, NULL, ''
+)
+"""
+SEEN: Statement = """
+UPDATE "process" SET "last_seen_at" = {ago}, "stopped_at" = NULL, "recorder_error" = %(recorder_error)s
+WHERE "boot_id" = %(boot_id)s
+"""
+LOOPED: Statement = """UPDATE "process" SET "loop_at" = {ago} WHERE "boot_id" = %(boot_id)s"""
+BROKER_OK: Statement = """UPDATE "process" SET "broker_ok_at" = {ago} WHERE "boot_id" = %(boot_id)s"""
+STOPPED: Statement = """
+UPDATE "process" SET "stopped_at" = {ago}, "last_seen_at" = {ago} WHERE "boot_id" = %(boot_id)s
+"""
+
+
+def alive(kind: ProcessKind | None = None) -> QuerySet[Process]:
+    """The processes that have not stopped and were seen within :data:`STALE_AFTER` (database time)."""
+    limit = ExpressionWrapper(UtcNow() - STALE_AFTER, output_field=DateTimeField())
+    found = Process.objects.filter(stopped_at=None, last_seen_at__gt=limit)
+    return found if kind is None else found.filter(kind=kind)
+
+
+def known_tasks() -> frozenset[str] | None:
+    """Celery names of the tasks that some living worker knows; None when no worker is alive to ask."""
+    names = list(alive(ProcessKind.WORKER).values_list("task_names", flat=True))
+    return frozenset().union(*names) if names else None
+
+
+class Heartbeat:
+    """Keeps this process's row: ``start()`` once it works, ``stop()`` when it ends cleanly.
+
+    ``kind`` is a :class:`ProcessKind`, ``node`` the name people know the process by; ``queues`` and
+    ``task_names`` are names. ``on_beat`` is called before each beat in the heartbeat's thread; what it
+    raises is logged. ``looped()`` and ``broker_ok()`` only note the time.
+    """
+
+    def __init__(
+        self,
+        kind: ProcessKind,
+        node: str,
+        *,
+        pool: str = "",
+        queues: Iterable[str] = (),
+        task_names: Iterable[str] = (),
+        boot_id: str = "",
+        on_beat: Callable[[], object] | None = None,
+    ) -> None:
+        self.boot_id = boot_id or uuid4().hex
+        self.node = node[:255]
+        self._params = {
+            "boot_id": self.boot_id,
+            "kind": kind,
+            "node": self.node,
+            "host": socket.gethostname()[:255],
+            "pid": os.getpid(),
+            "pool": pool[:100],
+            "queues": json.dumps(sorted(queues)),
+            "task_names": json.dumps(sorted(task_names)),
+        }
+        self._on_beat = on_beat
+        self._stopping = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._looped_at: float | None = None
+        self._broker_ok_at: float | None = None
+        self._handed_over_at: float | None = None
+
+    def start(self) -> None:
+        """Write the row and keep it alive from a thread of its own."""
+        self.beat()
+        self._thread = threading.Thread(target=self._run, name="scheduled-tasks-heartbeat", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Write that the process has stopped. A process that is killed cannot: its row goes stale."""
+        self._stopping.set()
+        record(self._write_stop, wait=True)
+
+    def looped(self) -> None:
+        """The process has completed a turn of its main loop: a live thread over a hung loop shows by this."""
+        self._looped_at = time.monotonic()
+
+    def broker_ok(self) -> None:
+        """The broker has just answered."""
+        self._broker_ok_at = time.monotonic()
+
+    def beat(self) -> None:
+        """Hand one sign of life to the writer, unless the last one still waits for the database."""
+        now = time.monotonic()
+        if self._handed_over_at is None or now - self._handed_over_at > STALE_AFTER.total_seconds():
+            self._handed_over_at = now
+            record(self._write, wait=False)
+
+    def _run(self) -> None:
+        while not self._stopping.wait(BEAT_EVERY):
+            try:
+                if self._on_beat is not None:
+                    self._on_beat()
+                self.beat()
+            except Exception as error:  # noqa: BLE001 - the heartbeat must go on
+                complaints.log("The heartbeat of this process was disturbed.", error)
+
+    def _write(self, session: Session) -> None:
+        self._handed_over_at = None
+        if self._stopping.is_set():
+            return
+        key = {"boot_id": self.boot_id}
+        if not session.execute(SEEN, key | {"recorder_error": writer().error}):
+            session.execute(INSERT, self._params)
+        if self._looped_at is not None:
+            session.execute(LOOPED, key, at=self._looped_at)
+        if self._broker_ok_at is not None:
+            session.execute(BROKER_OK, key, at=self._broker_ok_at)
+
+    def _write_stop(self, session: Session) -> None:
+        session.execute(STOPPED, {"boot_id": self.boot_id})

@@ -1,0 +1,160 @@
+"""Sending a task's message at a person's word, and stopping a run: bounded in time, never retried."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from functools import partial
+from typing import Any
+
+from celery import current_app
+from django.utils.translation import gettext as _
+from kombu.connection import Connection
+
+from . import reasons
+from .facts import Facts
+from .models import UNDER_WAY, Process, ProcessKind, ScheduledTask, TaskRun
+from .values import MASK, unmasked
+
+TIMEOUT = 3.0
+"""Seconds the broker may take to accept a connection."""
+
+MANUAL_EXPIRES = timedelta(days=1)
+"""How long a run started by a person waits for a worker before it expires."""
+
+POOLS_THAT_STOP = ("prefork",)
+
+
+class BadMessage(ValueError):
+    """Arguments that cannot be sent; the text is one of :mod:`.reasons`."""
+
+
+class Unreachable(Exception):
+    """The broker did not take the message; the text is one of :mod:`.reasons`."""
+
+
+class UnknownTask(Exception):
+    """No running worker knows the task; the text is one of :mod:`.reasons`."""
+
+
+class CannotStop(Exception):
+    """The worker's pool cannot stop a task that has started; the text is one sentence."""
+
+
+@dataclass(frozen=True)
+class Message:
+    """The arguments of one run and the headers every message of the task carries."""
+
+    args: list[Any]
+    kwargs: dict[str, Any]
+    headers: dict[str, Any]
+
+
+def message(
+    task: ScheduledTask, *, args: list[Any] | None = None, kwargs: dict[str, Any] | None = None
+) -> Message:
+    """The task's message, with its own arguments where none are given, or where a given one is masked.
+
+    Raises :class:`BadMessage` when they are not JSON or do not fit the task's signature, where this
+    process knows it.
+    """
+    args = _given(args, task.args, list, "args")
+    kwargs = _given(kwargs, task.kwargs, dict, "kwargs")
+    celery_task = current_app.tasks.get(task.task)
+    if celery_task is not None and celery_task.typing:
+        try:
+            celery_task.__header__(*args, **kwargs)
+        except TypeError as error:
+            raise BadMessage(reasons.UNFIT_ARGUMENTS % {"error": error}) from error
+    return Message(args=args, kwargs=kwargs, headers=_json(task.headers, dict, "headers"))
+
+
+def _given(value: Any, text: str | None, kind: type, what: str) -> Any:
+    if value is not None and MASK not in json.dumps(value, ensure_ascii=False):
+        return value
+    own = _json(text, kind, what)
+    return own if value is None else unmasked(value, own)
+
+
+def _json(text: str | None, kind: type, what: str) -> Any:
+    try:
+        value = json.loads(text or "null")
+    except ValueError as error:
+        raise BadMessage(reasons.NOT_JSON % {"what": reasons.WHAT[what], "error": error}) from error
+    if value is None:
+        return kind()
+    if not isinstance(value, kind):
+        raise BadMessage(reasons.WRONG_JSON % {"what": reasons.WHAT[what], "shape": reasons.SHAPE[kind]})
+    return value
+
+
+def send(task: ScheduledTask, run: TaskRun, message: Message) -> None:
+    """Publish the message of a committed run. Raises :class:`UnknownTask` and :class:`Unreachable`."""
+    known = Facts.read().known_tasks
+    if known is not None and task.task not in known:
+        raise UnknownTask(reasons.UNKNOWN_TASK % {"task": task.task})
+    origin = {
+        "task": task.pk,
+        "name": task.name,
+        "trigger": run.trigger,
+        "actor": run.actor,
+        "scheduled_for": None,
+        "recorded": True,
+        "retry_of": run.retry_of_id,
+    }
+    options = {
+        name: value
+        for name in ("queue", "exchange", "routing_key", "priority")
+        if (value := getattr(task, name)) not in (None, "")
+    }
+    celery_task = current_app.tasks.get(task.task)
+    # The task's own options (queue, serializer, …) count where this process knows the task, as in beat.
+    publish = (
+        celery_task.apply_async if celery_task is not None else partial(current_app.send_task, task.task)
+    )
+    with _broker() as connection:
+        publish(
+            args=message.args,
+            kwargs=message.kwargs,
+            task_id=run.celery_id,
+            connection=connection,
+            retry=False,
+            expires=expires(task).total_seconds(),
+            headers={**message.headers, "periodic_task_name": task.name, "scheduled_tasks": origin},
+            **options,
+        )
+
+
+def expires(task: ScheduledTask) -> timedelta:
+    """How long a run of the task that a person starts waits for a worker: its own setting, or a day."""
+    return timedelta(seconds=task.expire_seconds) if task.expire_seconds else MANUAL_EXPIRES
+
+
+def revoke(run: TaskRun) -> None:
+    """Tell the workers to stop a run. Raises :class:`CannotStop`, :class:`Unreachable`."""
+    under_way = run.status in UNDER_WAY
+    process = Process.objects.filter(pk=run.process_id, kind=ProcessKind.WORKER).first()
+    if under_way and process is not None and process.pool not in POOLS_THAT_STOP:
+        raise CannotStop(
+            _("This run cannot be stopped: its worker uses the %(pool)s pool.") % {"pool": process.pool}
+        )
+    with _broker() as connection:
+        current_app.control.revoke(run.celery_id, terminate=under_way, connection=connection)
+
+
+@contextmanager
+def _broker() -> Iterator[Connection]:
+    """A connection of its own, given up after :data:`TIMEOUT`: a page must not wait for a broker."""
+    options = {"socket_connect_timeout": TIMEOUT, "socket_timeout": TIMEOUT}
+    try:
+        with current_app.connection_for_write(
+            connect_timeout=TIMEOUT, transport_options=options
+        ) as connection:
+            yield connection
+    except (UnknownTask, CannotStop):
+        raise
+    except Exception as error:  # each transport raises its own
+        raise Unreachable(reasons.NO_BROKER % {"error": error}) from error

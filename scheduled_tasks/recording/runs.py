@@ -1,0 +1,261 @@
+# ruff: noqa: S608 - the statements are made of this module's own constants
+"""The statements that open, start and end a run's row.
+
+Each is one conditional statement in a transaction of its own; none reads before it writes. A run has one row,
+found by its Celery task id. The attempt that owns the row is known by its token: a late word of an earlier
+attempt matches nothing. An end is never undone, except those concluded from silence (``models.SOFT``).
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+from uuid import uuid4
+
+from django.db import IntegrityError
+from django.utils.translation import gettext_noop
+
+from ..models import OPEN, SOFT, Status
+from .header import Header
+from .session import Session
+
+AGAIN = gettext_noop("An earlier attempt had not ended when this one started.")
+REPEATED = gettext_noop("The message was delivered again after the end, and the task ran again.")
+
+
+def _listed(statuses: frozenset[Status]) -> str:
+    return ", ".join(f"'{status}'" for status in sorted(statuses))
+
+
+REPLACEABLE = f"""("open_since" IS NOT NULL OR "status" IN ({_listed(SOFT)}))"""
+
+INSERT = f"""
+INSERT INTO "run" (
+    "celery_id", "task_id", "name", "status", "trigger", "actor", "tick_count", "scheduled_for", "queued_at",
+    "expires_at", "started_at", "finished_at", "open_since", "attempts", "retries", "token", "process_id",
+    "worker", "pid", "queue", "args", "kwargs", "summary", "error_type", "error", "traceback", "log",
+    "progress", "retry_of_id", "reason", "redelivered"
+) VALUES (
+    %(celery_id)s, COALESCE(%(task)s, (SELECT "id" FROM "task" WHERE "name" = %(name)s)), %(name)s,
+    %(status)s, %(trigger)s, %(actor)s, 1, %(scheduled_for)s, COALESCE(%(queued_at)s, {{ago}}),
+    %(expires_at)s,
+    CASE WHEN %(status)s = '{Status.RUNNING}' THEN {{ago}} END,
+    CASE WHEN %(status)s IN ({_listed(OPEN)}) THEN NULL ELSE {{ago}} END,
+    CASE WHEN %(status)s IN ({_listed(OPEN)}) THEN {{ago}} END,
+    %(attempts)s, %(retries)s, %(token)s, %(process_id)s, %(worker)s, %(pid)s, %(queue)s, %(args)s,
+    %(kwargs)s, '', %(error_type)s, %(error)s, %(traceback)s, '', '', %(retry_of)s, %(reason)s,
+    %(redelivered)s
+)
+"""
+# MariaDB evaluates assignments from left to right: what depends on an old value comes before it changes.
+START = f"""
+UPDATE "run" SET
+    "reason" = CASE WHEN "status" = '{Status.RUNNING}' AND "token" <> %(token)s THEN %(again)s ELSE '' END,
+    "attempts" = "attempts" + CASE WHEN "token" = %(token)s THEN 0 ELSE 1 END,
+    "started_at" = COALESCE("started_at", {{ago}}),
+    "open_since" = COALESCE("open_since", {{ago}}),
+    "finished_at" = NULL, "status" = '{Status.RUNNING}', "retries" = %(retries)s, "token" = %(token)s,
+    "process_id" = %(process_id)s, "worker" = %(worker)s, "pid" = %(pid)s, "queue" = %(queue)s,
+    "redelivered" = ("redelivered" OR %(redelivered)s)
+WHERE "celery_id" = %(celery_id)s AND {REPLACEABLE}
+"""
+REPEAT = """
+UPDATE "run" SET "attempts" = "attempts" + 1, "reason" = %(repeated)s WHERE "celery_id" = %(celery_id)s
+"""
+END = f"""
+UPDATE "run" SET
+    "status" = %(status)s, "finished_at" = {{ago}}, "open_since" = NULL, "retries" = %(retries)s,
+    "summary" = %(summary)s, "error_type" = %(error_type)s, "error" = %(error)s,
+    "traceback" = %(traceback)s, "log" = %(log)s, "progress" = %(progress)s,
+    "reason" = CASE WHEN %(reason)s = '' THEN "reason" ELSE %(reason)s END
+WHERE "celery_id" = %(celery_id)s AND "token" = %(token)s AND {REPLACEABLE}
+"""
+INTERRUPT = f"""
+UPDATE "run" SET
+    "status" = '{Status.LOST}', "finished_at" = {{ago}}, "open_since" = NULL, "reason" = %(reason)s,
+    "log" = %(log)s, "progress" = %(progress)s
+WHERE "celery_id" = %(celery_id)s AND "token" = %(token)s AND "status" = '{Status.RUNNING}'
+"""
+PAUSE = f"""
+UPDATE "run" SET
+    "status" = %(status)s, "retries" = %(retries)s, "error_type" = %(error_type)s, "error" = %(error)s,
+    "traceback" = %(traceback)s, "log" = %(log)s, "progress" = %(progress)s, "reason" = %(reason)s
+WHERE "celery_id" = %(celery_id)s AND "token" = %(token)s AND "status" = '{Status.RUNNING}'
+"""
+CLOSE = """
+UPDATE "run" SET
+    "status" = %(status)s, "finished_at" = {ago}, "open_since" = NULL, "error_type" = %(error_type)s,
+    "error" = %(error)s, "traceback" = %(traceback)s, "reason" = %(reason)s
+WHERE "celery_id" = %(celery_id)s AND"""
+CLOSE_UNSENT = f"""{CLOSE} "status" = '{Status.QUEUED}' AND "attempts" = 0"""
+CLOSE_UNDELIVERED = f"""{CLOSE} {REPLACEABLE}"""
+CLOSE_OF_CHILD = f"""{CLOSE} "process_id" IN (%(process_id)s, '')
+    AND ("open_since" IS NOT NULL OR "status" = '{Status.LOST}')
+"""
+RETRY_OF_CHILD = f"""
+UPDATE "run" SET
+    "status" = '{Status.RETRYING}', "finished_at" = NULL, "open_since" = COALESCE("open_since", {{ago}}),
+    "error_type" = %(error_type)s, "error" = %(error)s, "traceback" = %(traceback)s, "reason" = %(reason)s
+WHERE "celery_id" = %(celery_id)s AND "process_id" = %(process_id)s
+    AND "status" IN ('{Status.RUNNING}', '{Status.LOST}')
+"""
+SHOW = f"""
+UPDATE "run" SET "log" = %(log)s, "progress" = %(progress)s
+WHERE "celery_id" = %(celery_id)s AND "token" = %(token)s AND "status" = '{Status.RUNNING}'
+"""
+
+
+@dataclass(kw_only=True)
+class Message:
+    """What a message tells about its run: enough to open the row if nobody has."""
+
+    celery_id: str
+    header: Header
+    queue: str = ""
+    args: str = ""
+    kwargs: str = ""
+    expires_at: datetime | None = None
+    retries: int = 0
+    redelivered: bool = False
+
+    @property
+    def params(self) -> dict[str, Any]:
+        header = self.header
+        return {
+            "celery_id": self.celery_id,
+            "task": header.task,
+            "name": header.name,
+            "trigger": header.trigger,
+            "actor": header.actor,
+            "scheduled_for": header.scheduled_for,
+            "retry_of": header.retry_of,
+            "queued_at": header.queued_at,
+            "queue": self.queue,
+            "args": self.args,
+            "kwargs": self.kwargs,
+            "expires_at": self.expires_at,
+            "retries": self.retries,
+            "redelivered": self.redelivered,
+        }
+
+
+@dataclass(kw_only=True)
+class Attempt:
+    """One attempt at a run, as the worker process that makes it knows it.
+
+    ``own_row`` is False for the replacement of a task (``self.replace()``), whose message does not say which
+    run it continues: it joins the row with its id if there is one, and is not recorded otherwise.
+    """
+
+    message: Message
+    worker: str
+    process_id: str
+    pid: int
+    own_row: bool = True
+    token: str = field(default_factory=lambda: uuid4().hex)
+    at: float = field(default_factory=time.monotonic)
+    started: bool = False
+
+    @property
+    def params(self) -> dict[str, Any]:
+        return self.message.params | {
+            "token": self.token,
+            "process_id": self.process_id,
+            "worker": self.worker,
+            "pid": self.pid,
+        }
+
+
+@dataclass(kw_only=True)
+class Ending:
+    """How an attempt or a run ended: ``error_type``, ``error`` and ``traceback`` where it raised."""
+
+    status: Status
+    reason: str = ""
+    summary: str = ""
+    error_type: str = ""
+    error: str = ""
+    traceback: str = ""
+    log: str = ""
+    progress: str = ""
+    retries: int = 0
+    at: float = field(default_factory=time.monotonic)
+
+    @property
+    def params(self) -> dict[str, Any]:
+        return {key: value for key, value in vars(self).items() if key != "at"}
+
+    @property
+    def size(self) -> int:
+        """About how many bytes the ending holds."""
+        return 1_000 + sum(len(value) for value in vars(self).values() if isinstance(value, str))
+
+
+NOBODY = {"token": "", "process_id": "", "worker": "", "pid": None}
+NO_ERROR = {"error_type": "", "error": "", "traceback": "", "reason": ""}
+
+
+def queue(session: Session, message: Message, *, at: float) -> None:
+    """Open the row of a run whose message is about to leave. A row that is there already stays as it is."""
+    params = message.params | NOBODY | NO_ERROR | {"status": Status.QUEUED, "attempts": 0, "queued_at": None}
+    _insert(session, params, at)
+
+
+def start(session: Session, attempt: Attempt) -> None:
+    """Make ``attempt`` the owner of its run's row, opened if nobody has; repeating it does no harm."""
+    params = attempt.params | {"again": AGAIN, "repeated": REPEATED}
+    found = session.execute(START, params, at=attempt.at)
+    if not found and attempt.own_row:
+        _open_started(session, params, attempt.at)
+    attempt.started = True
+
+
+def _open_started(session: Session, params: dict[str, Any], at: float) -> None:
+    if _insert(session, params | NO_ERROR | {"status": Status.RUNNING, "attempts": 1}, at):
+        return
+    # Either the sender was faster by now, or the row is closed for good: then this attempt owns nothing.
+    if not session.execute(START, params, at=at):
+        session.execute(REPEAT, params)
+
+
+def end(session: Session, attempt: Attempt, ending: Ending) -> None:
+    """Write how ``attempt`` ended; if its start could not be written, that first."""
+    if not attempt.started:
+        start(session, attempt)
+    statement = PAUSE if ending.status in OPEN else INTERRUPT if ending.status == Status.LOST else END
+    session.execute(statement, attempt.params | ending.params, at=ending.at)
+
+
+def end_of_child(session: Session, message: Message, ending: Ending, *, process_id: str) -> None:
+    """Write what the worker's main process saw of an attempt whose own process could not say it."""
+    params = message.params | NOBODY | ending.params | {"process_id": process_id}
+    statement = RETRY_OF_CHILD if ending.status == Status.RETRYING else CLOSE_OF_CHILD
+    session.execute(statement, params, at=ending.at)
+
+
+def close_undelivered(session: Session, message: Message, ending: Ending) -> None:
+    """Write the end of a run whose task never started, opening the row if nobody has."""
+    params = message.params | NOBODY | ending.params | {"attempts": 0}
+    if not session.execute(CLOSE_UNDELIVERED, params, at=ending.at):
+        _insert(session, params, ending.at)
+
+
+def close_unsent(session: Session, celery_id: str, reason: str, *, at: float) -> None:
+    """Write that a run's message did not leave: ``missed``, until a true start says otherwise."""
+    params = NO_ERROR | {"celery_id": celery_id, "status": Status.MISSED, "reason": reason}
+    session.execute(CLOSE_UNSENT, params, at=at)
+
+
+def show(session: Session, attempt: Attempt, *, log: str, progress: str) -> None:
+    """Write what a running task has logged and how far it is."""
+    session.execute(SHOW, attempt.params | {"log": log, "progress": progress})
+
+
+def _insert(session: Session, params: dict[str, Any], at: float) -> bool:
+    try:
+        session.execute(INSERT, params, at=at)
+    except IntegrityError:
+        return False
+    return True

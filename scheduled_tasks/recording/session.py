@@ -1,0 +1,179 @@
+"""One database connection as the recorder uses it: plain statements, each its own transaction."""
+
+from __future__ import annotations
+
+import copy
+import re
+import time
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from django.conf import settings as django_settings
+from django.db import DataError, OperationalError, connections, router, transaction
+from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.models import Choices
+from django.db.utils import load_backend
+from django_celery_beat.models import PeriodicTask
+
+from ..models import Process, TaskRun
+
+TABLES = {
+    "run": TaskRun._meta.db_table,
+    "task": PeriodicTask._meta.db_table,
+    "process": Process._meta.db_table,
+}
+AGO = {
+    "postgresql": "(STATEMENT_TIMESTAMP() - %(age)s * INTERVAL '1 microsecond')",
+    "mysql": "(UTC_TIMESTAMP(6) - INTERVAL %(age)s MICROSECOND)",
+    "sqlite": "STRFTIME('%%Y-%%m-%%d %%H:%%M:%%f', 'now', PRINTF('-%%.6f seconds', %(age)s / 1000000.0))",
+}
+"""The moment ``age`` microseconds before the database's clock: a late write still stores a true time."""
+
+CLIENT_TIMEOUTS = {
+    "postgresql": {"connect_timeout": 5, "tcp_user_timeout": 15_000},
+    "mysql": {"connect_timeout": 5, "read_timeout": 30, "write_timeout": 30},
+}
+"""Bounds the drivers keep by themselves, where the project's ``OPTIONS`` name none: a server that vanished
+must not hold the recorder for as long as the network stack would."""
+
+NOT_COPIED = ("pool", "server_side_binding")
+"""Options of the project's connection that one long-lived connection has no use for."""
+
+MYSQL_TEXT_ERRORS = (1366, 3988)
+"""A text that the table's character set cannot keep; the driver calls it an ``OperationalError``."""
+
+PLAIN = frozenset({str, int, bool, type(None)})
+PARAMETER = re.compile(r"%\((\w+)\)s")
+IDENTIFIER = re.compile(r'"(\w+)"')
+
+Statement = str
+"""SQL with named parameters, tables ``"run"``, ``"task"`` and ``"process"``, and ``{ago}`` for a time."""
+
+
+def alias() -> str:
+    """The database that runs are written to, as the project's routers say."""
+    return router.db_for_write(TaskRun)
+
+
+class Session:
+    """Runs statements on a connection that is opened when first needed and may be lost at any time."""
+
+    def __init__(self, connection: BaseDatabaseWrapper) -> None:
+        self.connection = connection
+        self._compiled: dict[Statement, tuple[str, tuple[str, ...]]] = {}
+        self._cursor: Any = None
+
+    def execute(self, statement: Statement, params: Mapping[str, Any], *, at: float | None = None) -> int:
+        """Run ``statement`` and return how many rows it matched.
+
+        ``at`` is the ``time.monotonic()`` of what is recorded, by default now. Inside the project's own
+        transaction a savepoint keeps a failure from breaking it. Raises ``django.db.Error``.
+        """
+        return int(self._run(statement, params, at).rowcount)
+
+    def fetch(
+        self, statement: Statement, params: Mapping[str, Any], *, at: float | None = None
+    ) -> list[tuple[Any, ...]]:
+        """The rows that ``statement`` selects; ``at`` as for :meth:`execute`. Raises ``django.db.Error``."""
+        return list(self._run(statement, params, at).fetchall())
+
+    @property
+    def is_open(self) -> bool:
+        """Whether a connection is held at the moment."""
+        return self.connection.connection is not None
+
+    @property
+    def is_usable(self) -> bool:
+        """Whether the server answers on this connection."""
+        return bool(self.connection.is_usable())
+
+    @property
+    def is_locked_out(self) -> bool:
+        """Whether a failure can only mean that others hold the database: a file needs no reconnecting."""
+        return self.connection.vendor == "sqlite"
+
+    def close(self) -> None:
+        """Give the connection back; the next statement opens another."""
+        self._cursor = None
+        self.connection.close()
+
+    def _run(self, statement: Statement, params: Mapping[str, Any], at: float | None) -> Any:
+        sql, names = self._sql(statement)
+        values = {name: self._value(params[name]) for name in names}
+        values["age"] = 0 if at is None else max(0, int((time.monotonic() - at) * 1_000_000))
+        try:
+            return self._shielded(sql, values)
+        except (DataError, OperationalError) as error:
+            if not _is_about_text(error):
+                raise
+        return self._shielded(sql, {name: _in_ascii(value) for name, value in values.items()})
+
+    def _shielded(self, sql: str, values: dict[str, Any]) -> Any:
+        if not self.connection.in_atomic_block:
+            return self._execute(sql, values)
+        with transaction.atomic(using=self.connection.alias):
+            return self._execute(sql, values)
+
+    def _execute(self, sql: str, values: dict[str, Any]) -> Any:
+        # One cursor serves for as long as the connection does: making one costs as much as a small statement.
+        if self._cursor is None or not self.is_open:
+            self._cursor = self.connection.cursor()
+        self._cursor.execute(sql, values)
+        return self._cursor
+
+    def _sql(self, statement: Statement) -> tuple[str, tuple[str, ...]]:
+        compiled = self._compiled.get(statement)
+        if compiled is None:
+            quote = self.connection.ops.quote_name
+            text = statement.replace("{ago}", AGO[self.connection.vendor])
+            text = IDENTIFIER.sub(lambda found: quote(TABLES.get(found[1], found[1])), text)
+            compiled = text, tuple(set(PARAMETER.findall(text)) - {"age"})
+            self._compiled[statement] = compiled
+        return compiled
+
+    def _value(self, value: Any) -> Any:
+        if type(value) in PLAIN:
+            return value
+        if isinstance(value, Choices):
+            return value.value
+        if not isinstance(value, datetime):
+            return value
+        if not django_settings.USE_TZ:
+            value = value.astimezone(UTC).replace(tzinfo=None)
+        adapt: Any = self.connection.ops.adapt_datetimefield_value
+        return adapt(value)
+
+
+def _is_about_text(error: Exception) -> bool:
+    """Whether the database's character set lacks a character of a text."""
+    return isinstance(error, DataError) or bool(error.args and error.args[0] in MYSQL_TEXT_ERRORS)
+
+
+def _in_ascii(value: Any) -> Any:
+    return value.encode("ascii", "backslashreplace").decode() if isinstance(value, str) else value
+
+
+Write = Callable[[Session], object]
+"""Something to be written down, given the session to do it with. It may be called again after a failure."""
+
+
+def own_session() -> Session:
+    """A session on a connection that Django, Celery and the project's code know nothing of."""
+    name = alias()
+    chosen = copy.deepcopy(connections.settings[name])
+    chosen |= {"AUTOCOMMIT": True, "ATOMIC_REQUESTS": False}
+    backend = load_backend(chosen["ENGINE"])
+    connection: BaseDatabaseWrapper = backend.DatabaseWrapper(chosen, name)
+    for option in NOT_COPIED:
+        chosen["OPTIONS"].pop(option, None)
+    for option, value in CLIENT_TIMEOUTS.get(connection.vendor, {}).items():
+        chosen["OPTIONS"].setdefault(option, value)
+    # The writer's thread uses it, but a thread that forks the process may have to close it.
+    connection.inc_thread_sharing()
+    return Session(connection)
+
+
+def ordinary_session() -> Session:
+    """A session on the calling thread's own Django connection."""
+    return Session(connections[alias()])

@@ -1,0 +1,287 @@
+"""``@scheduled_task``: what code declares, kept until a sync reads it. Makes no Celery app."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any, Generic, ParamSpec, Protocol, TypeVar
+from zoneinfo import ZoneInfo
+
+from celery import Task, shared_task
+from celery.local import Proxy
+
+from .cron import CronExpression
+
+P = ParamSpec("P")
+R = TypeVar("R")
+R_co = TypeVar("R_co", covariant=True)
+
+OVERLAPS = ("skip", "allow", "queue_one")
+MISFIRES = ("run_once", "ignore")
+MOST_SECONDS = 2**31 - 1
+NAME_LENGTH = 200
+"""Characters a task's name, its Celery name and its queue may have: django-celery-beat's columns."""
+
+
+class DeclaredTask(Protocol, Generic[P, R_co]):
+    """A shared Celery task as type checkers see it; Celery's other attributes are there too."""
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R_co:
+        """Run the function here and now."""
+
+    def delay(self, *args: Any, **kwargs: Any) -> Any:
+        """Send it to a worker; returns Celery's ``AsyncResult``."""
+
+    def __getattr__(self, name: str) -> Any: ...
+
+
+class WrongDeclaration(ValueError):
+    """A ``@scheduled_task`` that cannot be kept: file, line, name and reason in one sentence."""
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where a declaration stands: the line of the decorator, and the function it decorates."""
+
+    file: str
+    line: int
+    function: str
+
+    def __str__(self) -> str:
+        return f'"{self.file}", line {self.line}'
+
+
+@dataclass(frozen=True, kw_only=True)
+class TaskDefinition:
+    """One recurring job as code declares it. None means: as the project's settings say."""
+
+    name: str
+    schedule: CronExpression
+    origin: Origin = field(compare=False)
+    task: Any = field(compare=False, repr=False)
+    """The Celery task or a proxy of it; looking into a proxy makes the Celery app."""
+    description: str = ""
+    timezone: str | None = None
+    enabled: bool = True
+    overlap: str | None = None
+    misfire: str | None = None
+    grace: timedelta | None = None
+    retention: timedelta | None = None
+    args: str = "[]"
+    """Positional arguments as JSON text."""
+    kwargs: str = "{}"
+    """Keyword arguments as JSON text."""
+    queue: str | None = None
+    priority: int | None = None
+    expires: int | None = None
+    """Seconds after which a run that no worker took is dropped."""
+
+    @property
+    def task_name(self) -> str:
+        """Celery's name of the task. Ask for it when the project's Celery app is there: this completes it."""
+        return str(self.task.name)
+
+
+class Registry:
+    """The declarations of this process, by name."""
+
+    def __init__(self) -> None:
+        self._by_name: dict[str, TaskDefinition] = {}
+
+    def add(self, definition: TaskDefinition) -> None:
+        """Keep `definition`, in place of an earlier one that a reload has made obsolete.
+
+        Raises:
+            WrongDeclaration: when another declaration has the name.
+        """
+        earlier = self._by_name.get(definition.name)
+        if earlier is not None and not _is_again(earlier, definition):
+            raise _wrong(definition.origin, definition.name, f"{earlier.origin} declares this name already.")
+        self._by_name[definition.name] = definition
+
+    def definitions(self) -> tuple[TaskDefinition, ...]:
+        """All declarations, by name."""
+        return tuple(self._by_name[name] for name in sorted(self._by_name))
+
+
+registry = Registry()
+"""The one registry that ``@scheduled_task`` fills and the sync reads."""
+
+
+def scheduled_task(
+    schedule: str,
+    *,
+    name: str | None = None,
+    task_name: str | None = None,
+    description: str = "",
+    timezone: str | None = None,
+    enabled: bool = True,
+    overlap: str | None = None,
+    misfire: str | None = None,
+    grace: timedelta | None = None,
+    retention: timedelta | None = None,
+    args: Sequence[Any] = (),
+    kwargs: Mapping[str, Any] | None = None,
+    queue: str | None = None,
+    priority: int | None = None,
+    expires: timedelta | float | None = None,
+    **celery_options: Any,
+) -> Callable[[Callable[P, R]], DeclaredTask[P, R]]:
+    """Declare a function, or an existing Celery task, as a recurring job.
+
+    `schedule` is a cron expression of five fields or a macro (``"@daily"``), read in `timezone` (default:
+    Celery's). `name` is the job's name (default: the function's, with dashes), `task_name` Celery's. `args`
+    and `kwargs` are sent with each run and must be JSON. `overlap` is ``"skip"``, ``"allow"`` or
+    ``"queue_one"``; `misfire` is ``"run_once"`` or ``"ignore"``. `expires` is in seconds. Every other keyword
+    argument goes to Celery's ``shared_task``.
+
+    It may be put on one function several times, each time with another name.
+
+    Raises:
+        WrongDeclaration: at import, naming file, line, name and reason.
+    """
+    caller = sys._getframe(1)
+    place = (os.path.realpath(caller.f_code.co_filename), caller.f_lineno)
+
+    def declare(function: Callable[P, R]) -> DeclaredTask[P, R]:
+        origin = Origin(*place, function=_function_name(function))
+        job = origin.function.rpartition(".")[2].replace("_", "-") if name is None else name
+        try:
+            definition = TaskDefinition(
+                name=_text("name", job, required=True),
+                schedule=CronExpression.parse(schedule),
+                origin=origin,
+                description=_text("description", description, longest=None),
+                timezone=None if timezone is None else _zone(timezone),
+                enabled=_flag("enabled", enabled),
+                overlap=_choice("overlap", overlap, OVERLAPS),
+                misfire=_choice("misfire", misfire, MISFIRES),
+                grace=_duration("grace", grace),
+                retention=_duration("retention", retention),
+                args=_args(args),
+                kwargs=_kwargs({} if kwargs is None else kwargs),
+                queue=None if queue is None else _text("queue", queue, required=True),
+                priority=_priority(priority),
+                expires=_seconds("expires", expires),
+                task=_celery_task(function, task_name, celery_options),
+            )
+        except (ValueError, TypeError) as error:
+            raise _wrong(origin, job, str(error)) from error
+        registry.add(definition)
+        return definition.task  # type: ignore[no-any-return]
+
+    return declare
+
+
+def _wrong(origin: Origin, name: object, reason: str) -> WrongDeclaration:
+    return WrongDeclaration(f'File {origin}: scheduled task "{name}": {reason}')
+
+
+def _is_again(earlier: TaskDefinition, later: TaskDefinition) -> bool:
+    """Whether `later` is `earlier` executed again: its module was reloaded, or runs as ``__main__`` too."""
+    if earlier.task is later.task:
+        return earlier == later and earlier.origin == later.origin
+    same_place = (earlier.origin.file, earlier.origin.function) == (later.origin.file, later.origin.function)
+    return same_place and "<locals>" not in later.origin.function
+
+
+def _is_celery_task(function: object) -> bool:
+    # By type: isinstance() would look through a proxy, and make the Celery app.
+    return issubclass(type(function), Proxy | Task)
+
+
+def _celery_task(function: Callable[..., Any], task_name: str | None, options: dict[str, Any]) -> Any:
+    if task_name is not None:
+        options = {**options, "name": _text("task_name", task_name, required=True)}
+    if not _is_celery_task(function):
+        if not callable(function):
+            raise TypeError(f"it must decorate a function, not {function!r}.")
+        return shared_task(**options)(function)
+    if options:
+        given = ", ".join(sorted("task_name" if key == "name" else key for key in options))
+        raise ValueError(f"{given}: this is a Celery task already; give it these options where it is made.")
+    return function
+
+
+def _function_name(function: object) -> str:
+    """Its qualified name, also of a task declared before; none of another task, whose proxy stays shut."""
+    if not _is_celery_task(function):
+        return str(getattr(function, "__qualname__", type(function).__qualname__))
+    return next((each.origin.function for each in registry.definitions() if each.task is function), "")
+
+
+def _text(what: str, value: object, *, required: bool = False, longest: int | None = NAME_LENGTH) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"{what} must be text, not {value!r}.")
+    if required and not value.strip():
+        raise ValueError(f"{what} is empty; give one.")
+    if longest is not None and len(value) > longest:
+        raise ValueError(f"{what} has {len(value)} characters; {longest} is the most.")
+    return value
+
+
+def _zone(name: object) -> str:
+    try:
+        return ZoneInfo(_text("timezone", name, required=True)).key
+    except (OSError, LookupError, ValueError):  # not found, a directory, an absolute path
+        raise ValueError(f'timezone "{name}" is not known; write one such as Europe/Paris.') from None
+
+
+def _flag(what: str, value: object) -> bool:
+    if not isinstance(value, bool):
+        raise TypeError(f"{what} must be True or False, not {value!r}.")
+    return value
+
+
+def _choice(what: str, value: str | None, choices: tuple[str, ...]) -> str | None:
+    if value is not None and value not in choices:
+        raise ValueError(f"{what} {value!r} is not known; choose one of {', '.join(choices)}.")
+    return value
+
+
+def _duration(what: str, value: object) -> timedelta | None:
+    if value is None:
+        return None
+    if not isinstance(value, timedelta) or value < timedelta(0):
+        raise TypeError(f"{what} must be a timedelta of zero or more, not {value!r}.")
+    return value
+
+
+def _seconds(what: str, value: object) -> int | None:
+    if value is None:
+        return None
+    seconds = value.total_seconds() if isinstance(value, timedelta) else value
+    if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 1 <= seconds <= MOST_SECONDS:
+        raise TypeError(f"{what} must be a timedelta or a number of seconds, 1 or more, not {value!r}.")
+    return int(seconds)
+
+
+def _priority(value: object) -> int | None:
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= 255:
+        raise TypeError(f"priority must be a whole number from 0 to 255, not {value!r}.")
+    return value
+
+
+def _args(value: object) -> str:
+    if not isinstance(value, Sequence) or isinstance(value, str | bytes):
+        raise TypeError(f"args must be a list or tuple, not {value!r}.")
+    return _json("args", list(value))
+
+
+def _kwargs(value: object) -> str:
+    if not isinstance(value, Mapping) or not all(isinstance(key, str) for key in value):
+        raise TypeError(f"kwargs must be a dict with texts as keys, not {value!r}.")
+    return _json("kwargs", dict(value))
+
+
+def _json(what: str, value: object) -> str:
+    try:
+        return json.dumps(value, allow_nan=False)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise ValueError(f"{what} cannot be written as JSON: {error}.") from None

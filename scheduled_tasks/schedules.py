@@ -1,0 +1,205 @@
+"""Any django-celery-beat schedule in words, and when it is next due.
+
+A task's schedule is a crontab, an interval, a clocked time or a solar event. Due times always come from
+Celery's own schedule objects, so what is shown is what beat does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from functools import lru_cache
+from zoneinfo import ZoneInfo
+
+from celery.schedules import solar
+from django.utils import timezone
+from django.utils.formats import date_format
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
+from django_celery_beat.models import CrontabSchedule, IntervalSchedule, PeriodicTask, SolarSchedule
+from django_celery_beat.tzcrontab import TzAwareCrontab
+
+from . import reasons
+from .cron import CronExpression, InvalidCron
+
+
+class Unschedulable(ValueError):
+    """A task beat cannot run on schedule; its text is one of :mod:`.reasons`."""
+
+
+def cron_text(row: CrontabSchedule) -> str:
+    """The five fields of a crontab row as one expression."""
+    return f"{row.minute} {row.hour} {row.day_of_month} {row.month_of_year} {row.day_of_week}"
+
+
+def raw(task: PeriodicTask) -> str:
+    """The schedule as stored: the cron expression, or the other kind's own short form."""
+    if task.crontab is not None:
+        return cron_text(task.crontab)
+    if task.interval is not None:
+        return _interval_text(task.interval)
+    if task.clocked is not None:
+        return task.clocked.clocked_time.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+    if task.solar is not None:
+        return f"{task.solar.event} at {task.solar.latitude}, {task.solar.longitude}"
+    return ""
+
+
+def _interval_text(row: IntervalSchedule) -> str:
+    return f"every {row.every} {row.period}"
+
+
+def label(task: PeriodicTask) -> str:
+    """The schedule in plain words, in the active language."""
+    if task.crontab is not None:
+        return _cron_label(cron_text(task.crontab))
+    if task.interval is not None:
+        return _interval_label(task.interval)
+    if task.clocked is not None:
+        moment = timezone.localtime(task.clocked.clocked_time)
+        return _("Once on %(moment)s") % {"moment": date_format(moment, "DATETIME_FORMAT")}
+    if task.solar is not None:
+        return _solar_label(task.solar)
+    return _("No schedule")
+
+
+def zone(task: PeriodicTask) -> ZoneInfo:
+    """The time zone the schedule is read and shown in: a crontab's own, else Django's current one."""
+    if task.crontab is not None:
+        return ZoneInfo(str(task.crontab.timezone))
+    return ZoneInfo(timezone.get_current_timezone_name())
+
+
+def next_run(task: PeriodicTask, after: datetime) -> datetime | None:
+    """The first due time strictly after ``after``, in UTC; None when there is none.
+
+    For an interval ``after`` is the last due time it counts from, and its ``start_time`` the first. Nothing
+    is due before a ``start_time`` or from ``expires`` on. Raises :class:`Unschedulable` when the row cannot
+    be scheduled at all. Disabled tasks are the caller's matter.
+    """
+    start: datetime | None = task.start_time
+    if start is None or after >= start:
+        moment = _due_after(task, after)
+    elif task.interval is not None:
+        moment = start.astimezone(UTC)
+    else:
+        moment = _due_after(task, start - timedelta(microseconds=1))
+    expired = moment is not None and task.expires is not None and moment >= task.expires
+    return None if expired else moment
+
+
+def _due_after(task: PeriodicTask, after: datetime) -> datetime | None:
+    if task.crontab is not None:
+        return next_cron_tick(task.crontab, after)
+    if task.interval is not None:
+        return after.astimezone(UTC) + interval(task.interval)
+    if task.clocked is not None:
+        moment = task.clocked.clocked_time.astimezone(UTC)
+        return moment if moment > after else None
+    if task.solar is not None:
+        return _next_solar(task.solar, after)
+    raise Unschedulable(reasons.NO_SCHEDULE)
+
+
+def next_runs(task: PeriodicTask, after: datetime) -> Iterator[datetime]:
+    """Due times after ``after``, one by one, without end unless the schedule ends."""
+    moment: datetime | None = after
+    while moment is not None:
+        moment = next_run(task, moment)
+        if moment is not None:
+            yield moment
+
+
+def next_cron_tick(row: CrontabSchedule, after: datetime) -> datetime:
+    """The first tick of a crontab row strictly after ``after``, in UTC, as Celery computes it.
+
+    The step is taken from ``after`` as it stands: beat does so from the last tick, which is why the
+    repeated hour at the end of daylight-saving time runs only once. Raises :class:`Unschedulable`.
+    """
+    schedule = crontab(row)
+    start, remaining, _now = schedule.remaining_delta(after.astimezone(schedule.tz))
+    moment: datetime = start + remaining
+    return moment.astimezone(UTC)
+
+
+def crontab_row(expression: CronExpression, zone: ZoneInfo) -> CrontabSchedule:
+    """A stored crontab row with this schedule: the oldest there is, else a new one.
+
+    Rows are shared between tasks and not unique, so one is never edited, nor fetched by ``get()``.
+    """
+    fields = {**expression.fields, "timezone": zone}
+    found = CrontabSchedule.objects.filter(**fields).order_by("pk").first()
+    return found or CrontabSchedule.objects.create(**fields)
+
+
+def crontab(row: CrontabSchedule) -> TzAwareCrontab:
+    """Celery's schedule of a crontab row, shared by all rows alike. Raises :class:`Unschedulable`."""
+    fields = (row.minute, row.hour, row.day_of_month, row.month_of_year, row.day_of_week)
+    return _crontab(*fields, str(row.timezone))
+
+
+@lru_cache(maxsize=20_000)
+def _crontab(
+    minute: str, hour: str, day_of_month: str, month_of_year: str, day_of_week: str, zone: str
+) -> TzAwareCrontab:
+    try:
+        return TzAwareCrontab(
+            minute=minute,
+            hour=hour,
+            day_of_week=day_of_week,
+            day_of_month=day_of_month,
+            month_of_year=month_of_year,
+            tz=ZoneInfo(zone),
+        )
+    except Exception as error:  # celery raises ValueError, ParseException and more for texts it rejects
+        text = f"{minute} {hour} {day_of_month} {month_of_year} {day_of_week}"
+        raise Unschedulable(reasons.UNREADABLE_CRON % {"text": text, "error": error}) from error
+
+
+def interval(row: IntervalSchedule) -> timedelta:
+    """The length of an interval. Raises :class:`Unschedulable` when it is not positive or not known."""
+    try:
+        length = timedelta(**{row.period: row.every})
+    except (TypeError, OverflowError) as error:
+        raise Unschedulable(reasons.UNUSABLE_INTERVAL % {"text": _interval_text(row)}) from error
+    if length <= timedelta(0):
+        raise Unschedulable(reasons.UNUSABLE_INTERVAL % {"text": _interval_text(row)})
+    return length
+
+
+def _next_solar(row: SolarSchedule, after: datetime) -> datetime:
+    after = after.astimezone(UTC)
+    try:
+        schedule = solar(row.event, row.latitude, row.longitude, nowfun=lambda: after)
+        remaining: timedelta = schedule.remaining_estimate(after)
+        return after + remaining
+    except Exception as error:  # ephem missing, unknown event, no such event at that latitude
+        raise Unschedulable(reasons.UNUSABLE_SOLAR % {"error": error}) from error
+
+
+def _cron_label(text: str) -> str:
+    try:
+        return CronExpression.parse(text).label
+    except InvalidCron:
+        return text
+
+
+def _interval_label(row: IntervalSchedule) -> str:
+    number = {"n": row.every}
+    if row.period == IntervalSchedule.DAYS:
+        return ngettext("Every day", "Every %(n)s days", row.every) % number
+    if row.period == IntervalSchedule.HOURS:
+        return ngettext("Every hour", "Every %(n)s hours", row.every) % number
+    if row.period == IntervalSchedule.MINUTES:
+        return ngettext("Every minute", "Every %(n)s minutes", row.every) % number
+    if row.period == IntervalSchedule.SECONDS:
+        return ngettext("Every second", "Every %(n)s seconds", row.every) % number
+    return ngettext("Every microsecond", "Every %(n)s microseconds", row.every) % number
+
+
+def _solar_label(row: SolarSchedule) -> str:
+    return _("%(event)s at %(latitude)s, %(longitude)s") % {
+        "event": row.get_event_display(),
+        "latitude": f"{row.latitude.normalize():f}",
+        "longitude": f"{row.longitude.normalize():f}",
+    }

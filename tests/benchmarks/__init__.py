@@ -1,0 +1,1 @@
+"""Measurements beside goals and baselines; never part of the test run."""

@@ -1,0 +1,150 @@
+"""Many rows at once, made by the database itself."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+
+from django.db import connection
+
+CRONTABS = 200
+SUCCEEDED_OF_20 = 19
+
+
+def make_tasks(count: int) -> list[int]:
+    """Enabled tasks on 200 different cron schedules, with their states and a beat and a worker; their ids."""
+    from django_celery_beat.models import CrontabSchedule, PeriodicTask
+
+    from scheduled_tasks.models import TaskState
+
+    rows = [
+        CrontabSchedule.objects.create(minute=n % 60, hour=n // 60 + 1, timezone="UTC")
+        for n in range(CRONTABS)
+    ]
+    PeriodicTask.objects.bulk_create(
+        PeriodicTask(
+            name=f"task-{n:04}",
+            task="bench.noop",
+            crontab=rows[n % CRONTABS],
+            description="Does what its name says",
+        )
+        for n in range(count)
+    )
+    ids = list(PeriodicTask.objects.filter(task="bench.noop").order_by("id").values_list("id", flat=True))
+    now = datetime.now(UTC)
+    TaskState.objects.bulk_create(
+        TaskState(
+            task_id=pk, enabled_since=now, accounted_until=now, next_run_at=now + timedelta(hours=1 + n % 20)
+        )
+        for n, pk in enumerate(ids)
+    )
+    _make_processes()
+    return ids
+
+
+def _make_processes() -> None:
+    from scheduled_tasks.models import Process, ProcessKind
+
+    later = datetime.now(UTC) + timedelta(hours=5)
+    for kind in ProcessKind:
+        Process.objects.create(
+            boot_id=kind.value * 4,
+            kind=kind,
+            node=f"{kind}@host",
+            host="host",
+            pid=1,
+            queues=["celery"],
+            task_names=["bench.noop"],
+            started_at=later,
+            last_seen_at=later,
+            loop_at=later,
+            broker_ok_at=later,
+        )
+
+
+def make_runs(task_ids: Sequence[int], *, per_task: int, first: int = 0) -> None:
+    """``per_task`` ended runs of each task, from number ``first`` on, in turns; one of 20 has failed."""
+    count, tasks = per_task * len(task_ids), len(task_ids)
+    columns = {
+        "celery_id": text("'00000000-0000-4000-8000-' || n"),
+        "task_id": f"{task_ids[0]} + n % {tasks}",
+        "name": text("'task-' || (n % " + str(tasks) + ")"),
+        "status": f"CASE WHEN n / {tasks} % 20 < {SUCCEEDED_OF_20} THEN 'succeeded' ELSE 'failed' END",
+        "trigger": "'schedule'",
+        "actor": "''",
+        "tick_count": "1",
+        "queued_at": moment("n"),
+        "sent_at": moment("n"),
+        "scheduled_for": moment("n"),
+        "started_at": moment("n + 1"),
+        "finished_at": moment("n + 2 + n % 97"),
+        "attempts": "1",
+        "retries": "0",
+        "token": "'0123456789abcdef0123456789abcdef'",
+        "process_id": "'0123456789abcdef0123456789abcdef'",
+        "worker": "'worker1@host'",
+        "pid": "4711",
+        "queue": "'celery'",
+        "args": "'[]'",
+        "kwargs": "'{}'",
+        "summary": f"'{json.dumps({'rows': 1234, 'skipped': 5})}'",
+        "error_type": "''",
+        "error": "''",
+        "traceback": "''",
+        "log": "'12:00:00 INFO a line\n12:00:01 INFO another'",
+        "progress": "''",
+        "reason": "''",
+        "redelivered": "FALSE",
+    }
+    _insert("scheduled_tasks_taskrun", columns, first * tasks, count)
+
+
+def make_results(count: int) -> None:
+    """As many rows of django-celery-results."""
+    columns = {
+        "task_id": text("'00000000-0000-4000-8000-' || n"),
+        "task_name": "'bench.noop'",
+        "periodic_task_name": text("'task-' || (n % 1000)"),
+        "task_args": "'\"()\"'",
+        "task_kwargs": "'\"{}\"'",
+        "status": f"CASE WHEN n % 20 < {SUCCEEDED_OF_20} THEN 'SUCCESS' ELSE 'FAILURE' END",
+        "worker": "'worker1@host'",
+        "content_type": "'application/json'",
+        "content_encoding": "'utf-8'",
+        "result": "'{\"rows\": 1234}'",
+        "date_created": moment("n"),
+        "date_started": moment("n + 1"),
+        "date_done": moment("n + 2"),
+        "meta": "'{\"children\": []}'",
+    }
+    _insert("django_celery_results_taskresult", columns, 0, count)
+
+
+def text(expression: str) -> str:
+    return f"CAST({expression} AS varchar(255))"
+
+
+def moment(seconds: str) -> str:
+    """A time in the last months, that many seconds after a fixed one."""
+    start = (datetime.now(UTC) - timedelta(days=30)).strftime("%Y-%m-%d 00:00:00")
+    if connection.vendor == "sqlite":
+        return f"datetime('{start}', '+' || ({seconds}) || ' seconds')"
+    return f"TIMESTAMPTZ '{start}+00' + ({seconds}) * INTERVAL '1 second'"
+
+
+def _insert(table: str, columns: dict[str, str], first: int, count: int) -> None:
+    last = first + count - 1
+    numbers = f"generate_series({first}, {last}) AS n"
+    if connection.vendor == "sqlite":
+        numbers = f"(WITH RECURSIVE r(n) AS (SELECT {first} UNION ALL SELECT n + 1 FROM r WHERE n < {last}) "
+        numbers += "SELECT n FROM r)"
+    names, values = ", ".join(f'"{name}"' for name in columns), ", ".join(columns.values())
+    with connection.cursor() as cursor:
+        cursor.execute(f"INSERT INTO {table} ({names}) SELECT {values} FROM {numbers}")
+
+
+def tidy() -> None:
+    """What a server would have done by itself by now."""
+    with connection.cursor() as cursor:
+        cursor.execute("ANALYZE" if connection.vendor == "sqlite" else "VACUUM ANALYZE")

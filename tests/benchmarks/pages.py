@@ -1,0 +1,106 @@
+"""The admin pages with 1,000 tasks and 1,000,000 runs, beside Django's emptiest ones and others' lists."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from .bench import Options, say, site
+from .figures import Figure
+
+TASKS = 1_000
+RUNS_PER_TASK = 1_000
+
+
+def run(options: Options) -> list[Figure]:
+    figures: list[Figure] = []
+    for kind in options.databases:
+        per_task = max(20, options.many(RUNS_PER_TASK))
+        say(f"pages on {kind}, {TASKS * per_task:,} runs")
+        with site(kind) as place:
+            module, rounds = "tests.benchmarks.pages_rounds", str(2 * options.rounds)
+            found = place.measure(module, str(TASKS), str(per_task), rounds, mode="all")
+            group = f"pages, {place.name}, {TASKS:,} tasks, {TASKS * per_task:,} runs"
+            figures += _list(group, found)
+            figures += _runs(group, found, sqlite=kind == "sqlite")
+            figures += _polls(group, found)
+    return figures
+
+
+def _list(group: str, found: dict[str, float]) -> Iterator[Figure]:
+    yield Figure(
+        group=group,
+        name="list, statements",
+        value=found["list.statements"],
+        at_most=9,
+        baseline=f"empty changelist: {found['empty.statements']:.0f}, "
+        f"django-celery-beat's list: {found['dcb.statements']:.0f}",
+    )
+    yield Figure(
+        group=group,
+        name="list, CPU of an empty changelist",
+        value=found["list/empty"],
+        unit="x",
+        at_most=4,
+        baseline=f"{found['list.cpu']:.1f} ms beside {found['empty.cpu']:.1f} ms; "
+        f"django-celery-beat's list: {found['dcb/empty']:.1f}x",
+    )
+    yield Figure(
+        group=group,
+        name="list, SQL time, of that with 10 runs per task",
+        value=found["list.sql"] / found["few.sql"],
+        unit="x",
+        at_most=1.2,
+        baseline=f"{found['list.sql']:.1f} ms beside {found['few.sql']:.1f} ms",
+    )
+    yield Figure(group=group, name="drawer, statements", value=found["drawer.statements"], at_most=6)
+
+
+def _runs(group: str, found: dict[str, float], *, sqlite: bool) -> Iterator[Figure]:
+    yield Figure(
+        group=group,
+        name="runs, CPU of an empty changelist",
+        value=found["runs/empty"],
+        unit="x",
+        at_most=5,
+        baseline=f"{found['runs.cpu']:.1f} ms beside {found['empty.cpu']:.1f} ms, "
+        f"{found['runs.statements']:.0f} statements",
+    )
+    key, what, limit = ("cpu", "CPU", 0.02) if sqlite else ("sql", "SQL time", 0.1)
+    yield Figure(
+        group=group,
+        name=f"runs, {what} of django-celery-results' list",
+        value=found[f"runs.{key}"] / found[f"results.{key}"],
+        unit="x",
+        at_most=limit,
+        baseline=f"{found[f'runs.{key}']:.1f} ms beside {found[f'results.{key}']:.0f} ms",
+    )
+    yield Figure(
+        group=group,
+        name="runs, page 5,000, CPU of page 1",
+        value=found["deep/runs"],
+        unit="x",
+        at_most=1.3,
+        baseline=f"SQL {found['deep.sql']:.1f} ms beside {found['runs.sql']:.1f} ms",
+    )
+
+
+def _polls(group: str, found: dict[str, float]) -> Iterator[Figure]:
+    for name, limit, size in (("unchanged", 1.5, 0), ("changed", 5, 4_000)):
+        words = "poll, nothing new" if name == "unchanged" else "poll, 5 of 100 rows"
+        yield Figure(
+            group=group,
+            name=f"{words}, CPU of a null view",
+            value=found[f"{name}/null"],
+            unit="x",
+            at_most=limit,
+            baseline=f"{found[f'{name}.cpu']:.1f} ms beside {found['null.cpu']:.1f} ms; "
+            f"{found[f'{name}.statements']:.0f} statements, {found[f'{name}.sql']:.1f} ms",
+        )
+        key = "bytes" if size == 0 else "gz"
+        yield Figure(
+            group=group,
+            name=f"{words}, body{' gzipped' if size else ''}",
+            value=found[f"{name}.{key}"],
+            unit=" B",
+            at_most=size,
+        )

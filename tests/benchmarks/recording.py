@@ -1,0 +1,87 @@
+"""What recording a run costs a worker, beside nothing, django-celery-results and the bare driver.
+
+One prefork worker with two processes per mode, all alive; each round gives every mode the same number of
+tasks that do nothing. "Added" is the processor time of the whole worker per task, less that of the mode
+``nothing`` in the same round.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from .bench import Options, say, site
+from .figures import Figure
+
+TASKS = 250
+
+
+def run(options: Options) -> list[Figure]:
+    figures: list[Figure] = []
+    for kind in options.databases:
+        say(f"recording on {kind}")
+        with site(kind) as place:
+            count = options.many(TASKS)
+            module = "tests.benchmarks.recording_rounds"
+            found = place.measure(module, str(place.home), str(count), str(2 * options.rounds), mode="all")
+            figures += _figures(
+                f"recording, {place.name}, {2 * options.rounds} rounds of {count} tasks", found
+            )
+    return figures
+
+
+def _figures(group: str, found: dict[str, float]) -> Iterator[Figure]:
+    nothing = found["nothing.cpu"]
+    added = {mode: found[f"{mode}.added"] for mode in ("ours", "results", "results-kept", "raw")}
+    ours = added["ours"]
+
+    def against(name: str, mode: str, limit: float) -> Figure:
+        return Figure(
+            group=group,
+            name=f"added CPU, of {name}",
+            value=ours / added[mode],
+            unit="x",
+            at_most=limit,
+            baseline=f"{name}: +{added[mode]:.2f} ms",
+        )
+
+    yield Figure(
+        group=group,
+        name="added CPU per run",
+        value=ours,
+        unit=" ms",
+        baseline=f"no-op task: {nothing:.2f} ms",
+    )
+    yield against("django-celery-results", "results", 0.25)
+    yield against("the same, connections kept", "results-kept", 0.5)
+    yield against("the bare driver", "raw", 2.5)
+    yield Figure(
+        group=group,
+        name="throughput, of no recording",
+        value=found["ours.share"],
+        unit="x",
+        at_least=0.75,
+        baseline=", ".join(f"{mode}: {found[mode + '.rate']:.0f}/s" for mode in ("nothing", *added)),
+    )
+    yield Figure(
+        group=group,
+        name="added CPU, task not scheduled",
+        value=100 * found["unscheduled.added"] / nothing,
+        unit=" %",
+        at_most=3,
+        baseline=f"without the app: {nothing:.2f} ms",
+    )
+    for key, (name, limit) in COUNTED.items():
+        if key in found:
+            yield Figure(group=group, name=name, value=found[key], at_most=limit)
+
+
+COUNTED = {
+    "statements": ("statements per run in the worker", 2.02),
+    "selects": ("SELECTs per run in the worker", 0.02),
+    "transactions": ("BEGIN and COMMIT per run", 0),
+    "connects": ("connections opened in 400 runs", 0),
+    "publisher": ("statements per run in the publisher", 1),
+    "unscheduled": ("statements per run not scheduled", 0.02),
+}
+"""What the server's log says: PostgreSQL only. Two hundredths are left for the worker's own look, every few
+seconds, for runs that nobody ended."""

@@ -1,0 +1,1 @@
+"""Whatever breaks, tasks run on, and in the end every run tells the truth."""

@@ -1,0 +1,11 @@
+"""As ``tests.settings``; what a killed worker held comes back after seconds instead of minutes.
+
+``OWN_CONNECTION=0`` in the environment sets the setting of that name.
+"""
+
+import os
+
+from tests.settings import *  # noqa: F403
+
+CELERY_BROKER_TRANSPORT_OPTIONS = {"visibility_timeout": 8, "unacked_restore_interval": 1}
+SCHEDULED_TASKS = {"OWN_CONNECTION": os.environ.get("OWN_CONNECTION") != "0"}

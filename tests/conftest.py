@@ -1,0 +1,109 @@
+"""Fixtures of all tests: real processes on the run's own database and broker, and a browser."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from example_project.celery import app
+from tests import live
+from tests.plugin import RESULTS
+
+KINDS = {"integration": "integration", "chaos": "integration", "e2e": "e2e"}
+"""Folder below tests -> marker of its tests."""
+
+LOG_LINES = 60
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark tests by their folder, before pytest selects by marker."""
+    for item in items:
+        for folder in {*KINDS} & {*item.path.parts}:
+            item.add_marker(KINDS[folder])
+
+
+@pytest.fixture(scope="session")
+def logs(pytestconfig: pytest.Config) -> Path:
+    """Where the processes of this run write; kept after it."""
+    return pytestconfig.rootpath / RESULTS / pytestconfig.option.db / "logs"
+
+
+@pytest.fixture(scope="session")
+def shared_worker(django_db_setup: None, logs: Path) -> Iterator[Callable[[], live.Worker]]:
+    """Gives the worker that the tests of this run share, started when first needed and again when lost."""
+    with ExitStack() as stack:
+        workers: list[live.Worker] = []
+
+        def get() -> live.Worker:
+            if not (workers and workers[-1].running):
+                app.control.purge()
+                workers.append(live.Worker(queues=["celery"], logs=logs))
+                stack.callback(workers[-1].stop)
+            return workers[-1]
+
+        yield get
+
+
+@pytest.fixture
+def worker(transactional_db: None, shared_worker: Callable[[], live.Worker]) -> Iterator[live.Worker]:
+    """A prefork worker with two processes on queue ``celery``, shared by all tests: leave it alive.
+
+    After the test its queues are emptied and its tasks have ended, before the database is.
+    """
+    process = shared_worker()
+    yield process
+    if process.running and not process.settle():
+        process.stop()
+        app.control.purge()  # a worker that stops gives back what it held
+
+
+@pytest.fixture
+def start_worker(transactional_db: None, logs: Path) -> Iterator[Callable[..., live.Worker]]:
+    """Call it to start a worker of your own, on a queue of its own: ``start_worker(pool="threads")``.
+
+    Takes the arguments of :class:`tests.live.Worker`. What it started ends with the test.
+    """
+    with ExitStack() as stack:
+
+        def start(**options: object) -> live.Worker:
+            process = live.Worker(logs=logs, **options)
+            if not options.get("queues"):
+                stack.callback(live.delete_queue, process.queue)
+            stack.callback(process.stop)
+            return process
+
+        yield start
+
+
+@pytest.fixture
+def start_beat(transactional_db: None, logs: Path) -> Iterator[Callable[..., live.Beat]]:
+    """Call it to start a beat; takes the arguments of :class:`tests.live.Beat`. It ends with the test."""
+    with ExitStack() as stack:
+
+        def start(**options: object) -> live.Beat:
+            process = live.Beat(logs=logs, **options)
+            stack.callback(process.stop)
+            return process
+
+        yield start
+
+
+def pytest_runtest_setup() -> None:
+    for process in live.started:
+        process.shown = len(process.output())
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Show with a failure what the processes wrote during the test."""
+    report = yield
+    if report.failed:
+        for process in live.started:
+            lines = process.output()[process.shown :].splitlines()[-LOG_LINES:]
+            if lines:
+                report.sections.append((f"log of {process.name}", "\n".join(lines)))
+    return report

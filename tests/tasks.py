@@ -1,0 +1,167 @@
+"""Celery tasks that tests run in real workers. They are not scheduled: a test schedules what it needs."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import time
+from contextlib import suppress
+from pathlib import Path
+
+from celery import Task, shared_task
+from celery.exceptions import Ignore, Reject
+from celery.utils.log import get_task_logger
+from django.contrib.auth.models import User
+from django.db import DatabaseError, connection, transaction
+
+from scheduled_tasks.worker.output import track
+
+
+@shared_task
+def add(x: float, y: float) -> float:
+    return x + y
+
+
+@shared_task
+def fail(message: str = "this task always fails") -> None:
+    raise ValueError(message)
+
+
+@shared_task
+def wait(seconds: float) -> None:
+    time.sleep(seconds)
+
+
+@shared_task
+def wait_for_file(path: str, seconds: float = 60) -> str:
+    """Runs until the test makes the file: no test needs to guess how long a task is under way."""
+    deadline = time.monotonic() + seconds
+    while not Path(path).exists():
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"{path} was not made within {seconds} s")
+        time.sleep(0.02)
+    return path
+
+
+@shared_task
+def die(number: int = signal.SIGKILL) -> None:
+    """Ends its own worker process, as the kernel does when memory runs out."""
+    os.kill(os.getpid(), number)
+
+
+@shared_task(bind=True, max_retries=3)
+def succeed_at_attempt(self: Task, attempt: int, countdown: float = 0) -> int:
+    """Fails and retries until ``attempt`` (counted from 1) is reached."""
+    if self.request.retries + 1 < attempt:
+        raise self.retry(exc=ConnectionError("not yet"), countdown=countdown)
+    return self.request.retries + 1
+
+
+@shared_task(bind=True)
+def hostname(self: Task) -> str:
+    return self.request.hostname
+
+
+@shared_task
+def count_users() -> int:
+    return User.objects.count()
+
+
+@shared_task
+def ignore() -> None:
+    raise Ignore()
+
+
+@shared_task
+def reject() -> None:
+    raise Reject("no reason", requeue=False)
+
+
+@shared_task(bind=True, acks_late=True)
+def put_back_once(self: Task) -> str:
+    """Puts its own message back, and succeeds when it comes again."""
+    if not self.request.delivery_info["redelivered"]:
+        raise Reject("not yet", requeue=True)
+    return "again"
+
+
+@shared_task(bind=True)
+def hand_on(self: Task) -> None:
+    raise self.replace(add.s(1, 2))
+
+
+@shared_task
+def leave() -> None:
+    raise SystemExit(3)
+
+
+@shared_task
+def write_and_leave_open(username: str) -> None:
+    """Starts a transaction and neither commits nor rolls it back."""
+    connection.set_autocommit(False)
+    User.objects.create(username=username)
+
+
+@shared_task
+def break_transaction() -> None:
+    """Leaves a transaction behind in which no further statement works."""
+    connection.set_autocommit(False)
+    with suppress(DatabaseError), connection.cursor() as cursor:
+        cursor.execute("SELECT * FROM no_such_table")
+
+
+@shared_task(acks_late=True, reject_on_worker_lost=True)
+def die_once(path: str) -> str:
+    """Kills its worker process the first time; the message comes back for a second time."""
+    if not Path(path).exists():
+        Path(path).touch()
+        die()
+    return "survived"
+
+
+@shared_task
+def report(path: str, steps: int) -> dict[str, object]:
+    """Logs, prints and reports progress, then waits for the test to have seen it."""
+    for step in track(range(steps), description="Stepping"):
+        logging.getLogger("a.library").warning("step %s", step)
+    get_task_logger(__name__).warning("from the task's logger")
+    print("printed", "words")
+    wait_for_file(path)
+    return {"steps": steps, "api_key": "do not keep"}
+
+
+class DiesAfterItsEnd(Task):
+    """Dies between the storing of its result and the end that Celery signals."""
+
+    def after_return(self, *args: object) -> None:
+        die()
+
+
+@shared_task(base=DiesAfterItsEnd)
+def die_after_the_end() -> dict[str, int]:
+    return {"rows": 3}
+
+
+@shared_task(acks_late=True)
+def wait_for_file_acks_late(path: str) -> str:
+    return wait_for_file(path)
+
+
+@shared_task
+def write_slowly(username: str, seconds: float) -> str:
+    """Holds a transaction open, and SQLite's only write lock with it, while it reports progress."""
+    with transaction.atomic():
+        User.objects.create(username=username)
+        for _ in track(range(20), description="Writing"):
+            time.sleep(seconds / 20)
+    return username
+
+
+@shared_task
+def break_connection_and_go_on(path: str) -> int:
+    """Uses the database before and after the test has broken its connection."""
+    User.objects.count()
+    Path(path).touch()
+    wait_for_file(path + ".broken")
+    return 1

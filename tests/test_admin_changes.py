@@ -1,0 +1,386 @@
+"""Changes through the admin: what is stored, what is said, what is logged, what is refused."""
+
+from __future__ import annotations
+
+import uuid
+from typing import Any
+
+import pytest
+from celery import current_app
+from django.contrib.admin.models import LogEntry
+from django.contrib.messages import get_messages
+from django.test import Client
+
+from scheduled_tasks import operations, publishing
+from scheduled_tasks.models import Status, TaskRun
+from tests.factories import make_process, make_run, make_task
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+LIST = "/admin/scheduled_tasks/scheduledtask/"
+SCRIPT = {"HX-Request": "true"}
+
+
+@pytest.fixture
+def sent(monkeypatch: pytest.MonkeyPatch) -> list[TaskRun]:
+    """The runs whose message left, in place of a broker."""
+    runs: list[TaskRun] = []
+    monkeypatch.setattr(publishing, "send", lambda task, run, message: runs.append(run))
+    return runs
+
+
+@pytest.fixture
+def broker_down(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(current_app.conf, "broker_write_url", "redis://127.0.0.1:9/0")
+
+
+def said(response: Any) -> str:
+    """The messages a redirect carries."""
+    return " ".join(str(message) for message in get_messages(response.wsgi_request))
+
+
+def log() -> list[str]:
+    return [entry.get_change_message() for entry in LogEntry.objects.order_by("pk")]
+
+
+def test_switch_off_and_on(admin_client: Client) -> None:
+    task = make_task()
+    response = admin_client.post(f"{LIST}{task.pk}/enabled/", {"enabled": "0", "next": f"{LIST}?q=x"})
+    assert (response.status_code, response["Location"]) == (303, f"{LIST}?q=x")
+    assert said(response) == "purge is disabled. Run now still works."
+    task.refresh_from_db()
+    assert not task.enabled
+    assert task.crontab.hour == "3"
+    admin_client.post(f"{LIST}{task.pk}/enabled/", {"enabled": "1"})
+    task.refresh_from_db()
+    assert task.enabled
+    assert log() == ["Disabled.", "Enabled."]
+    assert {entry.user.username for entry in LogEntry.objects.all()} == {"admin"}
+    assert (
+        LogEntry.objects.first().get_admin_url() == f"/admin/scheduled_tasks/scheduledtask/{task.pk}/change/"
+    )
+
+
+def test_script_gets_the_row_and_a_toast(admin_client: Client) -> None:
+    task = make_task()
+    text = admin_client.post(f"{LIST}{task.pk}/enabled/", {"enabled": "0"}, headers=SCRIPT).content.decode()
+    assert f'id="st-row-{task.pk}"' in text
+    assert 'aria-checked="false"' in text
+    assert 'role="status"' in text
+    assert "purge is disabled" in text
+
+
+@pytest.mark.parametrize(
+    "target", ["https://evil.example/", "//evil.example/", "javascript:alert(1)", "", "\\\\evil"]
+)
+def test_forms_lead_back_to_this_site_only(admin_client: Client, target: str) -> None:
+    task = make_task()
+    response = admin_client.post(f"{LIST}{task.pk}/enabled/", {"enabled": "0", "next": target})
+    assert response["Location"] == LIST
+
+
+def test_run_now_on_a_paused_task(admin_client: Client, sent: list[TaskRun]) -> None:
+    task = make_task(enabled=False)
+    key = str(uuid.uuid4())
+    response = admin_client.post(f"{LIST}{task.pk}/runs/", {"run": key})
+    run = TaskRun.objects.get()
+    assert (run.celery_id, run.status, run.trigger, run.actor) == (key, Status.QUEUED, "manual", "admin")
+    assert [each.pk for each in sent] == [run.pk]
+    assert "purge is queued." in said(response)
+    assert f"/admin/scheduled_tasks/taskrun/{run.pk}/change/" in said(response)
+    assert log() == ["Run now."]
+
+
+def test_a_form_sent_twice_is_one_run(admin_client: Client, sent: list[TaskRun]) -> None:
+    task = make_task()
+    key = str(uuid.uuid4())
+    for _time in range(2):
+        assert admin_client.post(f"{LIST}{task.pk}/runs/", {"run": key}).status_code == 303
+    assert TaskRun.objects.count() == 1
+    assert len(sent) == 1
+
+
+@pytest.mark.parametrize("key", ["", "x", "../../etc", "a" * 500, "\x00"])
+def test_odd_run_ids_are_replaced(admin_client: Client, sent: list[TaskRun], key: str) -> None:
+    task = make_task()
+    admin_client.post(f"{LIST}{task.pk}/runs/", {"run": key})
+    assert uuid.UUID(TaskRun.objects.get().celery_id or "")
+
+
+def test_script_sees_the_run_queued_at_once(admin_client: Client, sent: list[TaskRun]) -> None:
+    task = make_task()
+    text = admin_client.post(f"{LIST}{task.pk}/runs/", headers=SCRIPT).content.decode()
+    assert "Queued" in text
+    assert " data-open" in text
+    assert "View run" in text
+
+
+def test_overlap_is_refused_with_a_link_to_the_open_run(admin_client: Client, sent: list[TaskRun]) -> None:
+    task = make_task()
+    run = make_run(task, Status.RUNNING)
+    text = admin_client.post(f"{LIST}{task.pk}/runs/", headers=SCRIPT).content.decode()
+    assert 'role="alert"' in text
+    assert "runs may not overlap" in text
+    assert f"/taskrun/{run.pk}/change/" in text
+    assert not sent
+
+
+@pytest.mark.parametrize("atomic", [False, True])
+@pytest.mark.parametrize("way", ["plain", "script"])
+def test_broker_down_is_an_answer_and_a_row(
+    admin_client: Client, broker_down: None, settings: Any, way: str, atomic: bool
+) -> None:
+    task = make_task()
+    settings.DATABASES["default"]["ATOMIC_REQUESTS"] = atomic
+    try:
+        response = admin_client.post(f"{LIST}{task.pk}/runs/", headers=SCRIPT if way == "script" else {})
+    finally:
+        settings.DATABASES["default"]["ATOMIC_REQUESTS"] = False
+    assert response.status_code == (409 if way == "script" else 303)
+    text = response.content.decode() if way == "script" else said(response)
+    assert "The broker could not be reached" in text
+    run = TaskRun.objects.get()
+    assert run.status == Status.MISSED
+    assert "broker could not be reached" in run.reason
+
+
+def test_unknown_task_is_an_answer_and_a_row(admin_client: Client) -> None:
+    task = make_task(task="nobody.knows")
+    make_process(task_names=["something.else"])
+    response = admin_client.post(f"{LIST}{task.pk}/runs/")
+    assert "No running worker knows the task" in said(response)
+    assert TaskRun.objects.get().status == Status.FAILED
+
+
+def test_arguments_that_are_not_json_are_refused(admin_client: Client, sent: list[TaskRun]) -> None:
+    task = make_task()
+    type(task).objects.filter(pk=task.pk).update(kwargs="{broken")
+    assert "not JSON" in said(admin_client.post(f"{LIST}{task.pk}/runs/"))
+    assert not sent
+
+
+def save(client: Client, task: Any, cron: str, *, way: str = "plain", **values: str) -> Any:
+    data = {"cron": cron, "zone": "Europe/Paris", "next": LIST, **values}
+    return client.post(f"{LIST}{task.pk}/schedule/", data, headers=SCRIPT if way == "script" else {})
+
+
+def test_schedule_is_saved_and_logged_old_and_new(admin_client: Client) -> None:
+    task = make_task(zone="Europe/Paris")
+    response = save(admin_client, task, " 0  4 * * SUN ")
+    assert (response.status_code, response["Location"]) == (303, LIST)
+    assert said(response) == "purge: Sundays at 4 AM."
+    task.refresh_from_db()
+    assert (task.crontab.hour, task.crontab.day_of_week) == ("4", "0")
+    assert log() == ["Schedule: 0 3 * * * (Europe/Paris) → 0 4 * * 0 (Europe/Paris)."]
+
+
+def test_saved_schedule_closes_the_editor_and_shows_the_label(admin_client: Client) -> None:
+    task = make_task()
+    text = save(admin_client, task, "*/15 * * * *", way="script").content.decode()
+    assert f'id="st-edit-{task.pk}" hx-swap-oob="delete"' in text
+    assert "Every 15 minutes" in text
+
+
+@pytest.mark.parametrize(
+    ("cron", "sentence"),
+    [
+        ("", "Enter a cron expression."),
+        ("0 24 * * *", "24 is out of range (0-23)."),
+        ("* * * *", "A cron expression has 5 fields"),
+        ("0 0 31 2 *", "This never runs"),
+        ("<script>alert(1)</script>", "5 fields"),
+        ("0 3 * * *\x00\x07", ""),
+        ("0 3 * * * " + "x" * 5000, ""),
+        ("٣ * * * *", "plain ASCII"),
+    ],
+)
+@pytest.mark.parametrize("way", ["plain", "script"])
+def test_wrong_schedule_is_refused_and_kept_as_typed(
+    admin_client: Client, cron: str, sentence: str, way: str
+) -> None:
+    task = make_task()
+    response = save(admin_client, task, cron, way=way)
+    text = response.content.decode()
+    assert response.status_code == 422
+    assert sentence in text
+    assert 'role="alert"' in text
+    assert "not saved" in text
+    assert "<script>alert" not in text
+    task.refresh_from_db()
+    assert task.crontab.hour == "3"
+    assert log() == []
+    if way == "plain" and len(cron) < 100 and cron.isprintable():
+        assert f'name="cron" value="{cron.replace("<", "&lt;").replace(">", "&gt;")}"' in text
+
+
+@pytest.mark.parametrize("zone", ["Mars/Olympus", "../../etc/passwd", "/etc", "<b>", "x" * 1000])
+def test_unknown_zone_is_refused(admin_client: Client, zone: str) -> None:
+    task = make_task()
+    response = save(admin_client, task, "0 4 * * *", zone=zone)
+    assert response.status_code == 422
+    assert "<b>" not in response.content.decode().replace("<b>1</b>", "")
+    task.refresh_from_db()
+    assert task.crontab.hour == "3"
+
+
+@pytest.mark.parametrize("way", ["plain", "script"])
+def test_conflict_offers_both(admin_client: Client, way: str) -> None:
+    task, other = make_task(), make_task("other", cron="0 9 * * 1")
+    seen = operations.schedule_token(task)
+    task.crontab = other.crontab
+    task.save()
+    response = save(admin_client, task, "0 5 * * *", way=way, seen=seen)
+    text = response.content.decode()
+    assert response.status_code == 409
+    assert "Keep theirs" in text
+    assert "Save mine" in text
+    assert "0 9 * * 1" in text
+    task.refresh_from_db()
+    seen = operations.schedule_token(task)
+    response = save(admin_client, task, "0 5 * * *", way=way, seen=seen)
+    assert response.status_code in (200, 303)
+    task.refresh_from_db()
+    assert task.crontab.hour == "5"
+
+
+def test_conflict_says_who_and_what(admin_client: Client, django_user_model: Any) -> None:
+    task = make_task()
+    seen = operations.schedule_token(task)
+    bruno = Client()
+    bruno.force_login(django_user_model.objects.create_superuser("bruno"))
+    save(bruno, task, "0 9 * * 1")
+    text = save(admin_client, task, "0 5 * * *", seen=seen).content.decode()
+    assert "bruno changed the schedule of purge meanwhile: it is now 0 9 * * 1 (Europe/Paris)." in text
+
+
+def test_preview_says_label_runs_and_notices(admin_client: Client) -> None:
+    task = make_task()
+    url = f"{LIST}{task.pk}/schedule/preview/"
+    text = admin_client.get(
+        url, {"cron": "0 2 1 * MON", "zone": "Europe/Paris"}, headers=SCRIPT
+    ).content.decode()
+    assert text.count("<li>") == 5
+    assert "02:00 CE" in text
+    assert "match both the date and the weekday" in text
+    text = admin_client.get(url, {"cron": "0 24 * * *", "zone": "UTC"}, headers=SCRIPT).content.decode()
+    assert "24 is out of range" in text
+    assert "Stored schedule: Daily at 3 AM" in text
+
+
+@pytest.mark.parametrize(
+    "values", [{}, {"cron": "x" * 100_000}, {"cron": "* * * * *", "zone": "no"}, {"cron": "<b>"}]
+)
+def test_preview_never_fails(admin_client: Client, values: dict[str, str]) -> None:
+    task = make_task()
+    response = admin_client.get(f"{LIST}{task.pk}/schedule/preview/", values, headers=SCRIPT)
+    assert response.status_code == 200
+    assert "<b>" not in response.content.decode()
+
+
+def test_editor_page_takes_a_preset_from_the_address(admin_client: Client) -> None:
+    task = make_task()
+    text = admin_client.get(f"{LIST}{task.pk}/schedule/?cron=*/15+*+*+*+*").content.decode()
+    assert 'value="*/15 * * * *"' in text
+    assert "Every 15 minutes" in text
+
+
+@pytest.mark.parametrize("path", ["enabled/", "runs/", "schedule/"])
+def test_changing_a_task_that_is_gone(admin_client: Client, path: str) -> None:
+    response = admin_client.post(f"{LIST}999999/{path}", {"cron": "* * * * *", "zone": "UTC"})
+    assert response.status_code in (303, 404)
+    text = admin_client.post(f"{LIST}999999/enabled/", headers=SCRIPT).content.decode()
+    assert "does not exist any more" in text
+    assert 'hx-swap-oob="delete"' in text
+
+
+def test_bulk_actions_go_on_after_a_refusal(admin_client: Client, sent: list[TaskRun]) -> None:
+    blocked, free = make_task("blocked"), make_task("free")
+    make_run(blocked, Status.RUNNING)
+    values = {"action": "run_selected", "_selected_action": [blocked.pk, free.pk], "index": "0"}
+    response = admin_client.post(LIST, values)
+    assert response.status_code == 302
+    assert "blocked was not started" in said(response)
+    assert "1 task is queued." in said(response)
+    assert [run.name for run in sent] == ["free"]
+    values["action"] = "disable_selected"
+    admin_client.post(LIST, values)
+    assert not type(free).objects.filter(enabled=True).exists()
+    assert log().count("Disabled.") == 2
+
+
+def test_skip_next_and_back(admin_client: Client) -> None:
+    task = make_task()
+    response = admin_client.post(f"{LIST}{task.pk}/skip/", {"skip": "1"})
+    assert said(response) == "purge skips its next run."
+    assert "will be skipped" in admin_client.get(LIST).content.decode()
+    admin_client.post(f"{LIST}{task.pk}/skip/", {"skip": "0"})
+    assert "will be skipped" not in admin_client.get(LIST).content.decode()
+
+
+def test_disable_with_a_note(admin_client: Client) -> None:
+    task = make_task()
+    assert "Why is it disabled?" in admin_client.get(f"{LIST}{task.pk}/pause/").content.decode()
+    admin_client.post(f"{LIST}{task.pk}/enabled/", {"enabled": "0", "note": "waiting for <b>legal</b>"})
+    text = admin_client.get(LIST).content.decode()
+    assert "waiting for &lt;b&gt;legal" in text
+    assert log() == ["Disabled: waiting for <b>legal</b>"]
+
+
+def test_reset_needs_code(admin_client: Client) -> None:
+    task = make_task()
+    response = admin_client.post(f"{LIST}{task.pk}/default/")
+    assert "No code declares purge." in said(response)
+
+
+def test_run_with_arguments(admin_client: Client, sent: list[TaskRun]) -> None:
+    task = make_task(kwargs='{"batch": 100}')
+    form = admin_client.get(f"{LIST}{task.pk}/runs/new/").content.decode()
+    assert "{&quot;batch&quot;: 100}" in form
+    admin_client.post(f"{LIST}{task.pk}/runs/", {"args": "[1]", "kwargs": '{"batch": 5}'})
+    run = TaskRun.objects.get()
+    assert (run.args, run.kwargs) == ("[1]", '{"batch": 5}')
+    task.refresh_from_db()
+    assert task.kwargs == '{"batch": 100}', "the task's own arguments changed"
+
+
+@pytest.mark.parametrize(
+    ("values", "sentence"),
+    [
+        ({"args": "{}"}, "must be a list"),
+        ({"args": "[1"}, "must be a list"),
+        ({"args": "[" * 100_000}, "must be a list"),
+        ({"kwargs": "[]"}, "must be an object"),
+        ({"kwargs": "x"}, "must be an object"),
+    ],
+)
+def test_arguments_that_are_not_json_start_nothing(
+    admin_client: Client, sent: list[TaskRun], values: dict[str, str], sentence: str
+) -> None:
+    task = make_task()
+    response = admin_client.post(f"{LIST}{task.pk}/runs/", values, headers=SCRIPT)
+    assert response.status_code == 422
+    assert sentence in response.content.decode()
+    assert not TaskRun.objects.exists()
+
+
+def test_retry_is_a_new_run(admin_client: Client, sent: list[TaskRun]) -> None:
+    old = make_run(make_task(), Status.FAILED)
+    key = str(uuid.uuid4())
+    response = admin_client.post(f"/admin/scheduled_tasks/taskrun/{old.pk}/retry/", {"run": key})
+    assert "purge is queued again." in said(response)
+    run = TaskRun.objects.get(celery_id=key)
+    assert (run.retry_of_id, run.trigger, run.actor) == (old.pk, "retry", "admin")
+    assert log() == [f"Retry of run {old.pk}."]
+
+
+def test_cancel_of_an_ended_run_is_refused(admin_client: Client) -> None:
+    run = make_run(make_task())
+    response = admin_client.post(f"/admin/scheduled_tasks/taskrun/{run.pk}/cancel/", headers=SCRIPT)
+    assert response.status_code == 409
+    assert "already ended" in response.content.decode()
+
+
+def test_cancel_with_the_broker_down_is_an_answer(admin_client: Client, broker_down: None) -> None:
+    run = make_run(make_task(), Status.QUEUED)
+    response = admin_client.post(f"/admin/scheduled_tasks/taskrun/{run.pk}/cancel/", headers=SCRIPT)
+    assert "broker could not be reached" in response.content.decode()

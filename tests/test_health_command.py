@@ -1,0 +1,80 @@
+"""``manage.py scheduled_tasks_health``: exit status and words for each state of the machinery."""
+
+from __future__ import annotations
+
+import io
+import json
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.core.management import call_command
+from django.db import OperationalError
+
+from scheduled_tasks.facts import Facts
+from scheduled_tasks.models import Process, ProcessKind, database_now
+
+pytestmark = pytest.mark.django_db
+
+
+def health(*arguments: str) -> tuple[int, str]:
+    out = io.StringIO()
+    with pytest.raises(SystemExit) as ended:
+        call_command("scheduled_tasks_health", *arguments, stdout=out)
+    return int(ended.value.code or 0), out.getvalue()
+
+
+def process(kind: ProcessKind, **fields: Any) -> Process:
+    now = database_now()
+    return Process.objects.create(
+        boot_id=kind,
+        kind=kind,
+        node=f"{kind}@host",
+        host="host",
+        pid=1,
+        started_at=now,
+        last_seen_at=now,
+        **fields,
+    )
+
+
+def test_ok() -> None:
+    process(ProcessKind.BEAT, loop_at=database_now())
+    process(ProcessKind.WORKER, queues=["celery"])
+    assert health() == (0, "ok\n")
+    status, text = health("--json")
+    assert (status, json.loads(text)) == (0, {"status": "ok", "problems": []})
+
+
+def test_down_without_beat_and_worker() -> None:
+    status, text = health("--json")
+    found = json.loads(text)
+    assert (status, found["status"]) == (2, "down")
+    assert [problem["code"] for problem in found["problems"]] == ["beat", "worker"]
+    assert all(problem[key] for problem in found["problems"] for key in ("cause", "consequence", "remedy"))
+
+
+def test_down_when_beat_hangs() -> None:
+    process(ProcessKind.BEAT, loop_at=database_now() - timedelta(minutes=5))
+    process(ProcessKind.WORKER, queues=["celery"])
+    status, text = health()
+    assert status == 2
+    assert "does not tick" in text
+
+
+def test_degraded_when_runs_cannot_be_recorded() -> None:
+    process(ProcessKind.BEAT, loop_at=database_now())
+    process(ProcessKind.WORKER, queues=["celery"], recorder_error="disk full")
+    status, text = health()
+    assert (status, text.splitlines()[0]) == (1, "degraded")
+    assert "disk full" in text
+
+
+def test_down_without_database(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail() -> Facts:
+        raise OperationalError("connection refused")
+
+    monkeypatch.setattr(Facts, "read", fail)
+    status, text = health()
+    assert status == 2
+    assert "The database does not answer: connection refused" in text

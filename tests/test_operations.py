@@ -1,0 +1,282 @@
+"""What a person can do to a task, what is refused, and what is left behind."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from datetime import timedelta
+
+import pytest
+from celery import current_app
+from django_celery_beat.models import ClockedSchedule, CrontabSchedule, IntervalSchedule, PeriodicTasks
+
+from scheduled_tasks import operations, schedules
+from scheduled_tasks.cron import InvalidCron
+from scheduled_tasks.models import PausedBy, ScheduledTask, Status, TaskRun, TaskState, Trigger, database_now
+from scheduled_tasks.operations import Actor, Conflict, Refused
+from tests import tasks
+from tests.factories import make_process, make_run, make_task
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture
+def audit():
+    return []
+
+
+@pytest.fixture
+def anna(audit):
+    return Actor("anna", lambda task, message: audit.append((task.name, message)))
+
+
+@pytest.fixture
+def broker_down(monkeypatch):
+    monkeypatch.setattr(current_app.conf, "broker_write_url", "redis://127.0.0.1:9/0")
+
+
+def new_id():
+    return str(uuid.uuid4())
+
+
+def state_of(task):
+    return TaskState.objects.get(task_id=task.pk)
+
+
+def test_run_now_queues_one_run_and_logs_it(anna, audit):
+    task = make_task(kwargs='{"x": 1, "y": 2}')
+    run = operations.run_now(task.pk, actor=anna, celery_id=new_id())
+    assert (run.status, run.trigger, run.actor) == (Status.QUEUED, Trigger.MANUAL, "anna")
+    assert json.loads(run.kwargs) == {"x": 1, "y": 2}
+    assert run.sent_at is not None
+    assert run.expires_at - run.queued_at == timedelta(days=1)
+    assert audit == [("purge", "Run now.")]
+
+
+def test_the_same_id_is_the_same_run(anna, audit):
+    task = make_task()
+    celery_id = new_id()
+    first = operations.run_now(task.pk, actor=anna, celery_id=celery_id)
+    assert operations.run_now(task.pk, actor=anna, celery_id=celery_id) == first
+    assert TaskRun.objects.count() == len(audit) == 1
+
+
+def test_a_paused_task_runs_now(anna):
+    task = make_task(enabled=False)
+    assert operations.run_now(task.pk, actor=anna, celery_id=new_id()).status == Status.QUEUED
+
+
+@pytest.mark.parametrize("status", [Status.QUEUED, Status.RUNNING, Status.RETRYING])
+def test_an_open_run_blocks_another(anna, status):
+    task = make_task()
+    blocking = make_run(task, status)
+    with pytest.raises(Refused, match="may not overlap") as refused:
+        operations.run_now(task.pk, actor=anna, celery_id=new_id())
+    assert (refused.value.code, refused.value.run) == ("overlap", blocking)
+    assert TaskRun.objects.count() == 1
+
+
+def test_overlap_allow_starts_another(anna):
+    task = make_task()
+    TaskState.objects.create(task_id=task.pk, overlap="allow")
+    make_run(task, Status.RUNNING)
+    operations.run_now(task.pk, actor=anna, celery_id=new_id())
+    assert TaskRun.objects.open().count() == 2
+
+
+def test_a_broker_that_is_down_leaves_a_row_that_says_so(anna, broker_down):
+    task = make_task()
+    with pytest.raises(Refused, match="broker could not be reached") as refused:
+        operations.run_now(task.pk, actor=anna, celery_id=new_id())
+    run = TaskRun.objects.get()
+    assert refused.value.code == "broker"
+    assert (run.status, run.is_open) == (Status.MISSED, False)
+    assert "broker could not be reached" in run.reason
+
+
+def test_a_task_no_worker_knows_leaves_a_row_that_says_so(anna):
+    task = make_task(task="tests.nowhere")
+    make_process(task_names=["tests.add"])
+    with pytest.raises(Refused, match="No running worker knows") as refused:
+        operations.run_now(task.pk, actor=anna, celery_id=new_id())
+    assert refused.value.code == "unknown_task"
+    assert TaskRun.objects.get().status == Status.FAILED
+
+
+@pytest.mark.parametrize(
+    ("fields", "sentence"),
+    [
+        ({"args": "[1"}, "are not JSON"),
+        ({"kwargs": "[]"}, "must be an object"),
+        ({"args": "{}"}, "must be a list"),
+        ({"headers": "nonsense"}, "are not JSON"),
+        ({"task": tasks.add.name, "args": "[1, 2, 3]"}, "do not fit the task"),
+    ],
+)
+def test_arguments_that_cannot_be_sent_start_nothing(anna, fields, sentence):
+    task = make_task(**fields)
+    with pytest.raises(Refused, match=sentence) as refused:
+        operations.run_now(task.pk, actor=anna, celery_id=new_id())
+    assert refused.value.code == "arguments"
+    assert not TaskRun.objects.exists()
+
+
+def test_disable_keeps_the_schedule_and_says_who_and_why(anna, audit):
+    task = make_task()
+    crontab = task.crontab_id
+    task = operations.disable(task.pk, actor=anna, note="  waiting for legal ")
+    assert not task.enabled
+    assert task.crontab_id == crontab
+    state = state_of(task)
+    assert (state.paused_by, state.paused_by_name, state.pause_note) == (
+        PausedBy.OPERATOR,
+        "anna",
+        "waiting for legal",
+    )
+    assert state.paused_at is not None
+    assert audit == [("purge", "Disabled: waiting for legal")]
+
+
+def test_enable_starts_from_now_and_forgets_the_pause(anna, audit):
+    task = make_task()
+    operations.disable(task.pk, actor=anna, note="why")
+    task = operations.enable(task.pk, actor=anna)
+    stored = ScheduledTask.objects.get(pk=task.pk)
+    assert stored.enabled
+    assert database_now() - stored.last_run_at < timedelta(minutes=1)
+    state = state_of(task)
+    assert (state.paused_by, state.pause_note, state.paused_at) == ("", "", None)
+    assert state.enabled_since is not None
+    assert [message for _name, message in audit] == ["Disabled: why", "Enabled."]
+
+
+def test_doing_what_is_done_already_changes_and_logs_nothing(anna, audit):
+    task = make_task()
+    changed = ScheduledTask.objects.get(pk=task.pk).date_changed
+    operations.enable(task.pk, actor=anna)
+    operations.reschedule(task.pk, actor=anna, expression="0 3 * * *", timezone="UTC")
+    assert ScheduledTask.objects.get(pk=task.pk).date_changed == changed
+    assert audit == []
+
+
+def test_reschedule_points_to_another_row_and_tells_beat(anna, audit):
+    task, sharer = make_task(), make_task("sharer", cron=None, crontab=CrontabSchedule.objects.create())
+    ScheduledTask.objects.filter(pk=sharer.pk).update(crontab=task.crontab)
+    before = PeriodicTasks.last_change()
+    changed = operations.reschedule(task.pk, actor=anna, expression="@hourly", timezone="Europe/Paris")
+    assert schedules.raw(changed) == "0 * * * *"
+    assert str(schedules.zone(changed)) == "Europe/Paris"
+    assert schedules.raw(ScheduledTask.objects.get(pk=sharer.pk)) == "0 3 * * *"
+    assert PeriodicTasks.last_change() > before
+    assert database_now() - changed.last_run_at < timedelta(minutes=1)
+    assert audit == [("purge", "Schedule: 0 3 * * * (UTC) → 0 * * * * (Europe/Paris).")]
+
+
+def test_reschedule_moves_beats_own_next_run(anna):
+    task = make_task()
+    TaskState.objects.create(
+        task_id=task.pk, accounted_until=database_now(), next_run_at=database_now() + timedelta(days=9)
+    )
+    operations.reschedule(task.pk, actor=anna, expression="* * * * *", timezone="UTC")
+    assert state_of(task).next_run_at - database_now() <= timedelta(minutes=1)
+
+
+def test_an_interval_becomes_a_cron_schedule(anna):
+    interval = IntervalSchedule.objects.create(every=10, period="minutes")
+    task = make_task(cron=None, interval=interval)
+    changed = operations.reschedule(task.pk, actor=anna, expression="0 3 * * *", timezone="UTC")
+    assert (changed.interval, schedules.raw(changed)) == (None, "0 3 * * *")
+
+
+def test_a_clocked_task_is_refused(anna):
+    clocked = ClockedSchedule.objects.create(clocked_time=database_now() + timedelta(days=1))
+    task = make_task(cron=None, clocked=clocked, one_off=True)
+    with pytest.raises(Refused, match="runs once at a fixed time"):
+        operations.reschedule(task.pk, actor=anna, expression="0 3 * * *", timezone="UTC")
+
+
+@pytest.mark.parametrize(
+    ("expression", "zone", "error"),
+    [
+        ("0 24 * * *", "UTC", InvalidCron),
+        ("0 0 31 2 *", "UTC", InvalidCron),
+        ("0 3 * * *", "Mars/Olympus", Refused),
+        ("0 3 * * *", "", Refused),
+        ("0 3 * * *", "../etc", Refused),
+    ],
+)
+def test_a_wrong_schedule_leaves_the_old_one(anna, audit, expression, zone, error):
+    task = make_task()
+    with pytest.raises(error):
+        operations.reschedule(task.pk, actor=anna, expression=expression, timezone=zone)
+    assert schedules.raw(ScheduledTask.objects.get(pk=task.pk)) == "0 3 * * *"
+    assert audit == []
+
+
+def test_a_change_made_meanwhile_is_a_conflict(anna):
+    task = make_task()
+    seen = operations.schedule_token(task)
+    operations.reschedule(task.pk, actor=anna, expression="0 4 * * *", timezone="UTC", seen=seen)
+    with pytest.raises(Conflict, match=r"0 4 \* \* \*") as conflict:
+        operations.reschedule(task.pk, actor=anna, expression="0 5 * * *", timezone="UTC", seen=seen)
+    assert schedules.raw(conflict.value.task) == "0 4 * * *"
+
+
+def test_what_is_gone_is_said_plainly(anna):
+    with pytest.raises(Refused, match="does not exist any more"):
+        operations.enable(0, actor=anna)
+    with pytest.raises(Refused, match="does not exist any more"):
+        operations.cancel(0, actor=anna)
+    assert not TaskState.objects.exists()
+
+
+def test_a_failing_log_takes_the_change_back():
+    task = make_task()
+
+    def fail(task, message):
+        raise RuntimeError("no audit, no change")
+
+    with pytest.raises(RuntimeError):
+        operations.disable(task.pk, actor=Actor("anna", fail))
+    assert ScheduledTask.objects.get(pk=task.pk).enabled
+
+
+def test_retry_is_a_new_run_with_the_same_arguments(anna, audit):
+    task = make_task(task="tests.tasks.add", args="[1, 2]")
+    old = make_run(task, Status.FAILED, args="[3, 4]", kwargs="{}")
+    run = operations.retry(old.pk, actor=anna, celery_id=new_id())
+    assert (run.retry_of, run.trigger, run.args) == (old, Trigger.RETRY, "[3, 4]")
+    assert audit == [("purge", f"Retry of run {old.pk}.")]
+
+
+def test_retry_refuses_arguments_that_were_not_kept(anna):
+    old = make_run(make_task(), Status.FAILED, args="[]", kwargs='{"token": "••••••"}')
+    with pytest.raises(Refused, match="not kept in full"):
+        operations.retry(old.pk, actor=anna, celery_id=new_id())
+
+
+def test_retry_refuses_a_run_that_has_not_ended(anna):
+    with pytest.raises(Refused, match="not ended"):
+        operations.retry(make_run(make_task(), Status.RUNNING).pk, actor=anna, celery_id=new_id())
+
+
+def test_cancel_closes_a_queued_run(anna, audit):
+    run = operations.cancel(make_run(make_task(), Status.QUEUED).pk, actor=anna)
+    assert (run.status, run.is_open, run.reason) == (Status.CANCELLED, False, "Cancelled by anna.")
+    assert audit == [("purge", f"Cancelled run {run.pk}.")]
+
+
+def test_cancel_says_where_the_pool_cannot_stop_a_task(anna):
+    worker = make_process(pool="threads")
+    run = make_run(make_task(), Status.RUNNING, process_id=worker.boot_id)
+    with pytest.raises(Refused, match="threads pool"):
+        operations.cancel(run.pk, actor=anna)
+
+
+def test_skip_next_can_be_taken_back(anna, audit):
+    task = make_task()
+    operations.skip_next(task.pk, actor=anna)
+    assert state_of(task).skip_next
+    operations.skip_next(task.pk, actor=anna, skip=False)
+    assert not state_of(task).skip_next
+    assert len(audit) == 2

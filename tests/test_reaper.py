@@ -1,0 +1,295 @@
+"""No run stays open without somebody to end it, and nobody alive is taken for dead."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from datetime import timedelta
+from io import StringIO
+from types import SimpleNamespace
+from uuid import uuid4
+
+import pytest
+from billiard.exceptions import TimeLimitExceeded, WorkerLostError
+from celery.backends.base import DisabledBackend
+from django.core.management import call_command
+from django.db.models import F
+
+from example_project.celery import app
+from scheduled_tasks import reaper as reaping
+from scheduled_tasks.models import Process, ProcessKind, Status, TaskRun
+from scheduled_tasks.processes import STALE_AFTER, Heartbeat
+from scheduled_tasks.reaper import REPLACED_AFTER, Reaper
+from scheduled_tasks.recording import runs
+from scheduled_tasks.recording.header import Header
+from scheduled_tasks.recording.session import ordinary_session
+from scheduled_tasks.recording.writer import Unanswered
+
+pytestmark = pytest.mark.django_db
+
+HOUR = timedelta(hours=1)
+
+
+class Backend:
+    """A result backend that knows what it is told; ``error`` makes it unreachable."""
+
+    def __init__(self) -> None:
+        self.metas: dict[str, dict[str, object]] = {}
+        self.error: Exception | None = None
+
+    def as_uri(self) -> str:
+        return "test://"
+
+    def get_task_meta(self, celery_id: str, cache: bool = True) -> dict[str, object]:
+        if self.error is not None:
+            raise self.error
+        return self.metas.get(celery_id, {"status": "PENDING", "result": None})
+
+
+@pytest.fixture
+def backend() -> Backend:
+    return Backend()
+
+
+@pytest.fixture
+def reaper(backend: Backend) -> Reaper:
+    """A reaper in a worker that has been writing for long and runs nothing itself."""
+    heartbeat = worker("me@host")
+    found = Reaper(heartbeat, SimpleNamespace(backend=backend), active=set)
+    found._watching_since = time.monotonic() - 3600
+    return found
+
+
+def worker(node: str, *, silent: timedelta = timedelta(0)) -> Heartbeat:
+    heartbeat = Heartbeat(ProcessKind.WORKER, node)
+    heartbeat.beat()
+    Process.objects.filter(pk=heartbeat.boot_id).update(last_seen_at=F("last_seen_at") - silent)
+    return heartbeat
+
+
+def running(of: Heartbeat | str) -> runs.Attempt:
+    boot_id = of if isinstance(of, str) else of.boot_id
+    message = runs.Message(celery_id=uuid4().hex, header=Header(name="a job"))
+    attempt = runs.Attempt(message=message, worker="w@host", process_id=boot_id, pid=7)
+    runs.start(ordinary_session(), attempt)
+    return attempt
+
+
+def the_run(of: runs.Attempt | runs.Message) -> TaskRun:
+    message = of.message if isinstance(of, runs.Attempt) else of
+    return TaskRun.objects.get(celery_id=message.celery_id)
+
+
+def test_run_of_a_silent_worker_is_lost(reaper: Reaper) -> None:
+    silent, alive = running(worker("a@host", silent=HOUR)), running(worker("b@host", silent=STALE_AFTER / 2))
+    reaper.turn()
+    run = the_run(silent)
+    assert (run.status, run.reason, run.is_open) == (Status.LOST, reaping.SILENT, False)
+    assert the_run(alive).status == Status.RUNNING
+
+
+def test_run_of_a_worker_that_stopped_is_lost(reaper: Reaper) -> None:
+    stopped = worker("a@host")
+    left = running(stopped)
+    stopped.stop()
+    reaper.turn()
+    assert the_run(left).status == Status.LOST
+
+
+def test_namesake_that_was_replaced_is_lost_sooner(reaper: Reaper) -> None:
+    silent = REPLACED_AFTER * 1.5
+    replaced, other = running(worker("me@host", silent=silent)), running(worker("b@host", silent=silent))
+    namesake = running(worker("me@host"))
+    reaper.turn()
+    assert the_run(replaced).status == Status.LOST
+    assert [the_run(other).status, the_run(namesake).status] == [Status.RUNNING] * 2
+
+
+def test_late_end_corrects_what_was_taken_for_lost(reaper: Reaper) -> None:
+    paused = running(worker("a@host", silent=HOUR))
+    reaper.turn()
+    runs.end(ordinary_session(), paused, runs.Ending(status=Status.SUCCEEDED))
+    run = the_run(paused)
+    assert run.status == Status.SUCCEEDED
+
+
+def test_nobody_is_dead_because_the_database_was(reaper: Reaper, monkeypatch: pytest.MonkeyPatch) -> None:
+    others = running(worker("a@host", silent=HOUR))
+
+    def gone(*args: object) -> None:
+        raise Unanswered("gone")
+
+    with monkeypatch.context() as outage:
+        outage.setattr(reaping, "ask", gone)
+        reaper.turn()
+    reaper.turn()
+    assert the_run(others).status == Status.RUNNING
+    reaper._watching_since = time.monotonic() - STALE_AFTER.total_seconds() - 1
+    reaper.turn()
+    assert the_run(others).status == Status.LOST
+
+
+def test_nobody_is_dead_because_this_process_slept(reaper: Reaper) -> None:
+    others = running(worker("a@host", silent=HOUR))
+    reaper._turned_at = time.monotonic() - 3600
+    reaper.turn()
+    assert the_run(others).status == Status.RUNNING
+
+
+def test_process_that_slept_brings_its_runs_back_to_life(backend: Backend) -> None:
+    heartbeat = worker("me@host")
+    mine, gone = running(heartbeat), running(heartbeat)
+    TaskRun.objects.update(status=Status.LOST, open_since=None, reason="silence")
+    Reaper(heartbeat, SimpleNamespace(backend=backend), active=lambda: {mine.message.celery_id}).turn()
+    run = the_run(mine)
+    assert (run.status, run.reason, run.is_open) == (Status.RUNNING, "", True)
+    assert the_run(gone).status == Status.LOST
+
+
+def test_run_that_its_worker_no_longer_runs(backend: Backend) -> None:
+    heartbeat = worker("me@host")
+    active, left = running(heartbeat), running(heartbeat)
+    reaper = Reaper(heartbeat, SimpleNamespace(backend=backend), active=lambda: {active.message.celery_id})
+    reaper.turn()
+    assert the_run(left).status == Status.RUNNING  # its end may just be under way
+    reaper.turn()
+    assert (the_run(left).status, the_run(left).reason) == (Status.LOST, reaping.NOT_RUN)
+    assert the_run(active).status == Status.RUNNING
+
+
+@pytest.mark.parametrize(
+    ("meta", "status"),
+    [
+        ({"status": "SUCCESS", "result": {"rows": 2}}, Status.SUCCEEDED),
+        ({"status": "FAILURE", "result": ValueError("no"), "traceback": "Traceback"}, Status.FAILED),
+        ({"status": "FAILURE", "result": WorkerLostError("signal 9")}, Status.LOST),
+        ({"status": "FAILURE", "result": TimeLimitExceeded(9)}, Status.TIMED_OUT),
+        ({"status": "REVOKED", "result": None}, Status.CANCELLED),
+        ({"status": "RETRY", "result": ValueError("a worker that shut down")}, Status.LOST),
+        ({"status": "STARTED", "result": {}}, Status.LOST),
+        ({"status": "FAILURE", "result": "not an exception"}, Status.LOST),
+    ],
+    ids=lambda value: value["status"] if isinstance(value, dict) else str(value),
+)
+def test_result_backend_is_asked_first(
+    meta: dict[str, object], status: Status, reaper: Reaper, backend: Backend
+) -> None:
+    left = running(worker("a@host", silent=HOUR))
+    backend.metas[left.message.celery_id] = meta
+    reaper.turn()
+    run = the_run(left)
+    assert run.status == status
+    if status == Status.SUCCEEDED:
+        assert run.summary_data == {"rows": 2}
+    if status == Status.FAILED:
+        assert (run.error_type, run.error, run.traceback) == ("ValueError", "no", "Traceback")
+
+
+def test_end_that_the_backend_knows_keeps_its_time(reaper: Reaper, backend: Backend) -> None:
+    left = running(worker("a@host", silent=HOUR))
+    TaskRun.objects.update(started_at=F("started_at") - HOUR)
+    done = the_run(left).started_at + timedelta(minutes=10)
+    backend.metas[left.message.celery_id] = {"status": "SUCCESS", "result": 1, "date_done": done.isoformat()}
+    reaper.turn()
+    assert the_run(left).duration == pytest.approx(timedelta(minutes=10), abs=timedelta(seconds=5))
+
+
+def test_backend_that_is_away_delays_the_conclusion(
+    reaper: Reaper, backend: Backend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    left = running(worker("a@host", silent=HOUR))
+    backend.error = ConnectionError("refused")
+    reaper.turn()
+    assert the_run(left).status == Status.RUNNING
+    monkeypatch.setattr(reaping, "BACKEND_PATIENCE", 0)
+    reaper.turn()
+    assert the_run(left).status == Status.LOST
+
+
+def test_without_a_result_backend(reaper: Reaper) -> None:
+    reaper._app = SimpleNamespace(backend=DisabledBackend(app=app))
+    left = running(worker("a@host", silent=HOUR))
+    reaper.turn()
+    assert the_run(left).status == Status.LOST
+
+
+def queued(*, expires_in: timedelta | None) -> runs.Message:
+    message = runs.Message(celery_id=uuid4().hex, header=Header(name="a job"))
+    runs.queue(ordinary_session(), message, at=time.monotonic())
+    if expires_in is not None:
+        TaskRun.objects.filter(celery_id=message.celery_id).update(expires_at=F("queued_at") + expires_in)
+    return message
+
+
+def test_message_that_no_worker_took_expires(reaper: Reaper) -> None:
+    late, soon, never = queued(expires_in=-HOUR), queued(expires_in=HOUR), queued(expires_in=None)
+    reaper.turn()
+    assert (the_run(late).status, the_run(late).is_open) == (Status.EXPIRED, False)
+    assert [the_run(soon).status, the_run(never).status] == [Status.QUEUED] * 2
+
+
+def test_message_that_was_taken_although_nobody_could_record_it(reaper: Reaper, backend: Backend) -> None:
+    late = queued(expires_in=-HOUR)
+    backend.metas[late.celery_id] = {"status": "SUCCESS", "result": 5}
+    reaper.turn()
+    assert (the_run(late).status, the_run(late).summary_data) == (Status.SUCCEEDED, "5")
+
+
+def test_run_whose_process_nobody_knows(reaper: Reaper) -> None:
+    old, young = running("unknown"), running("unknown")
+    TaskRun.objects.filter(celery_id=old.message.celery_id).update(open_since=F("open_since") - 2 * HOUR)
+    reaper.turn()
+    assert [the_run(old).status, the_run(young).status] == [Status.LOST, Status.RUNNING]
+
+
+def test_worker_hears_of_runs_that_were_cancelled_before_their_start(backend: Backend) -> None:
+    cancelled, long_ago, started = queued(expires_in=None), queued(expires_in=None), running(worker("a@host"))
+    TaskRun.objects.update(status=Status.CANCELLED, open_since=None, finished_at=F("queued_at"))
+    TaskRun.objects.filter(celery_id=long_ago.celery_id).update(finished_at=F("queued_at") - 48 * HOUR)
+    heard: list[str] = []
+    Reaper(worker("me@host"), SimpleNamespace(backend=backend), on_cancelled=heard.extend).turn()
+    assert heard == [cancelled.celery_id]
+    assert the_run(started).status == Status.CANCELLED
+
+
+def test_processes_long_gone_are_forgotten(reaper: Reaper) -> None:
+    worker("old@host", silent=timedelta(days=2))
+    worker("recent@host", silent=HOUR)
+    reaper.turn()
+    assert set(Process.objects.values_list("node", flat=True)) == {"me@host", "recent@host"}
+
+
+@pytest.mark.parametrize("change", [lambda run: {"token": "new"}, lambda run: {"status": Status.SUCCEEDED}])
+def test_run_that_moved_on_meanwhile_is_left_alone(
+    change: Callable[[TaskRun], dict[str, object]], reaper: Reaper, backend: Backend
+) -> None:
+    left = running(worker("a@host", silent=HOUR))
+    run = the_run(left)
+
+    def moved_on(celery_id: str, cache: bool = True) -> dict[str, object]:
+        TaskRun.objects.filter(pk=run.pk).update(**change(run))
+        return {"status": "PENDING"}
+
+    backend.get_task_meta = moved_on
+    reaper.turn()
+    assert the_run(left).status != Status.LOST
+
+
+def test_command_for_cron() -> None:
+    out = StringIO()
+    call_command("close_abandoned_runs", "--wait=0", stdout=out)
+    silent, alive = running(worker("a@host", silent=HOUR)), running(worker("b@host"))
+    late = queued(expires_in=-HOUR)
+    call_command("close_abandoned_runs", "--wait=0", stdout=out)
+    assert out.getvalue() == "0 runs closed.\n2 runs closed.\n"
+    assert the_run(silent).status == Status.LOST
+    assert the_run(alive).status == Status.RUNNING
+    assert the_run(late).status == Status.EXPIRED
+
+
+def test_worker_that_speaks_up_while_the_command_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    slow = worker("a@host", silent=HOUR)
+    attempt = running(slow)
+    monkeypatch.setattr(reaping.time, "sleep", lambda seconds: slow.beat())
+    assert reaping.close_abandoned(app) == 0
+    assert the_run(attempt).status == Status.RUNNING

@@ -1,0 +1,125 @@
+"""Every kind of schedule in words, and when it is next due."""
+
+import sys
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from django_celery_beat.models import (
+    ClockedSchedule,
+    CrontabSchedule,
+    IntervalSchedule,
+    PeriodicTask,
+    SolarSchedule,
+)
+
+from scheduled_tasks import schedules
+from scheduled_tasks.cron import CronExpression
+from scheduled_tasks.schedules import Unschedulable
+
+NOON = datetime(2026, 6, 2, 12, tzinfo=UTC)
+
+
+def cron_task(minute="0", hour="3", zone="UTC", **fields):
+    return PeriodicTask(crontab=CrontabSchedule(minute=minute, hour=hour, timezone=zone, **fields))
+
+
+def test_cron():
+    task = cron_task(zone="Europe/Paris")
+    assert str(schedules.label(task)) == "Daily at 3 AM"
+    assert schedules.raw(task) == "0 3 * * *"
+    assert str(schedules.zone(task)) == "Europe/Paris"
+    assert schedules.next_run(task, NOON) == datetime(2026, 6, 3, 1, tzinfo=UTC)
+
+
+def test_the_next_run_is_strictly_after():
+    assert schedules.next_run(cron_task(hour="12"), NOON) == NOON + timedelta(days=1)
+
+
+@pytest.mark.parametrize(
+    ("every", "period", "label"),
+    [(1, "hours", "Every hour"), (10, "minutes", "Every 10 minutes"), (2, "days", "Every 2 days")],
+)
+def test_interval(every, period, label):
+    task = PeriodicTask(interval=IntervalSchedule(every=every, period=period))
+    assert schedules.label(task) == label
+    assert schedules.next_run(task, NOON) == NOON + timedelta(**{period: every})
+
+
+def test_clocked_runs_once():
+    task = PeriodicTask(clocked=ClockedSchedule(clocked_time=NOON))
+    assert "2 June 2026" in schedules.label(task) or "June 2, 2026" in schedules.label(task)
+    assert schedules.next_run(task, NOON - timedelta(days=1)) == NOON
+    assert schedules.next_run(task, NOON) is None
+
+
+def test_solar_is_named_honestly(monkeypatch):
+    task = PeriodicTask(solar=SolarSchedule(event="sunrise", latitude="48.85", longitude="2.35"))
+    task.solar.clean_fields()
+    assert schedules.label(task) == "Sunrise at 48.85, 2.35"
+    assert schedules.next_run(task, NOON) - NOON < timedelta(days=1)
+    monkeypatch.setitem(sys.modules, "ephem", None)  # as if it were not installed
+    with pytest.raises(Unschedulable, match="solar event cannot be computed"):
+        schedules.next_run(task, NOON)
+
+
+@pytest.mark.parametrize(
+    "task",
+    [
+        PeriodicTask(),
+        cron_task(day_of_week="7"),
+        cron_task(day_of_month="31", month_of_year="2"),
+        cron_task(minute="1,,2"),
+        PeriodicTask(interval=IntervalSchedule(every=0, period="hours")),
+        PeriodicTask(interval=IntervalSchedule(every=1, period="fortnights")),
+    ],
+    ids=["none", "day 7", "31 February", "empty part", "zero", "unknown period"],
+)
+def test_what_cannot_be_scheduled_says_why_in_one_sentence(task):
+    with pytest.raises(Unschedulable) as error:
+        schedules.next_run(task, NOON)
+    assert str(error.value).endswith(".")
+
+
+def test_a_foreign_cron_row_is_labelled_by_its_text():
+    assert schedules.label(cron_task(day_of_week="5#1")) == "0 3 * * 5#1"
+
+
+def test_runs_skip_the_repeated_hour_as_beat_does():
+    runs = schedules.next_runs(
+        cron_task(hour="*", zone="Europe/Paris"), datetime(2026, 10, 24, 23, 30, tzinfo=UTC)
+    )
+    assert [next(runs).isoformat() for _ in range(2)] == [
+        "2026-10-25T00:00:00+00:00",
+        "2026-10-25T02:00:00+00:00",
+    ]
+
+
+@pytest.mark.django_db
+def test_a_crontab_row_is_shared_never_edited_and_duplicates_do_no_harm():
+    expression = CronExpression.parse("0 3 * * *")
+    for _ in range(2):
+        CrontabSchedule.objects.create(minute="0", hour="3", timezone="UTC")
+    row = schedules.crontab_row(expression, schedules.ZoneInfo("UTC"))
+    assert row == CrontabSchedule.objects.order_by("pk").first()
+    other = schedules.crontab_row(expression, schedules.ZoneInfo("Asia/Kolkata"))
+    assert other.pk != row.pk
+    assert CrontabSchedule.objects.count() == 3
+
+
+def test_nothing_is_due_before_the_start_time():
+    start = NOON + timedelta(days=2, hours=2)
+    task = cron_task()
+    task.start_time = start
+    assert schedules.next_run(task, NOON) == datetime(2026, 6, 5, 3, tzinfo=UTC)
+    task.start_time = datetime(2026, 6, 5, 3, tzinfo=UTC)
+    assert schedules.next_run(task, NOON) == task.start_time
+    every_hour = PeriodicTask(interval=IntervalSchedule(every=1, period="hours"), start_time=start)
+    assert schedules.next_run(every_hour, NOON) == start
+    assert schedules.next_run(every_hour, start) == start + timedelta(hours=1)
+
+
+def test_nothing_is_due_from_its_expiry_on():
+    task = PeriodicTask(interval=IntervalSchedule(every=1, period="hours"))
+    task.expires = NOON + timedelta(hours=2)
+    assert schedules.next_run(task, NOON) == NOON + timedelta(hours=1)
+    assert schedules.next_run(task, NOON + timedelta(hours=1)) is None

@@ -1,0 +1,88 @@
+"""What of a value is kept with a run."""
+
+import json
+
+import pytest
+
+from scheduled_tasks import values
+
+
+def test_secrets_are_masked_wherever_they_nest():
+    kept = json.loads(values.stored({"user": "ada", "auth": [{"api_key": "k", "Password": "p", "n": 1}]}))
+    assert kept == {"user": "ada", "auth": [{"api_key": values.MASK, "Password": values.MASK, "n": 1}]}
+
+
+def test_what_json_lacks_is_kept_as_its_repr():
+    assert json.loads(values.stored([{1, 2}])) == ["{1, 2}"]
+
+
+def test_huge_values_are_capped_and_say_so():
+    text = values.stored(["x" * 50_000])
+    assert len(text) <= values.MAX_STORED
+    assert "characters left out" in text
+    assert isinstance(json.loads(text), str)
+
+
+def test_stored_arguments_come_back():
+    assert values.restored(values.stored([1, "a", {"b": None}]), []) == [1, "a", {"b": None}]
+    assert values.restored("", {}) == {}
+
+
+@pytest.mark.parametrize("original", [["x" * 50_000], [{"token": "t"}]])
+def test_arguments_not_kept_in_full_do_not_come_back(original):
+    with pytest.raises(values.NotKept, match="not kept in full"):
+        values.restored(values.stored(original), [])
+
+
+@pytest.mark.parametrize(
+    ("returned", "kept"),
+    [
+        (None, ""),
+        ({"deleted": 3}, '{"deleted": 3}'),
+        ("done", "\"'done'\""),
+        (12, '"12"'),
+    ],
+)
+def test_summary_of_a_return_value(returned, kept):
+    assert values.summary(returned) == kept
+
+
+def test_summary_of_a_huge_return_value_is_short():
+    assert len(values.summary(list(range(100_000)))) < values.MAX_REPR + 100
+
+
+def test_summary_never_raises():
+    class Hostile:
+        def __repr__(self):
+            raise RuntimeError("no")
+
+    assert "RuntimeError" in values.summary(Hostile())
+    assert "RuntimeError" in values.summary({"a": Hostile()})
+    loop: dict = {}
+    loop["self"] = loop
+    assert "RecursionError" in values.summary(loop)
+
+
+def test_control_characters_are_replaced_and_line_breaks_kept():
+    assert values.printable("a\x00b\x1b[31m\n\tc\udc80") == "a�b�[31m\n\tc�"
+
+
+def test_capped_keeps_beginning_and_end():
+    text = values.capped("begin" + "x" * 5_000_000 + "end")
+    assert text.startswith("begin")
+    assert text.endswith("end")
+    assert len(text) < values.MAX_TEXT + 100
+
+
+def test_masked_values_are_filled_in_from_the_original():
+    own = {"api_token": "k", "list": [{"password": "p"}, 2], "n": 1}
+    sent = {"api_token": values.MASK, "list": [{"password": values.MASK}, 3, 4], "new": [values.MASK]}
+    filled = {"api_token": "k", "list": [{"password": "p"}, 3, 4], "new": [values.MASK]}
+    assert values.unmasked(sent, own) == filled
+    assert values.unmasked(values.masked(own), own) == own
+
+
+def test_texts_are_masked_only_where_they_hold_secrets():
+    assert values.masked_text('{"n":  1}') == '{"n":  1}'
+    assert values.masked_text("not JSON") == "not JSON"
+    assert json.loads(values.masked_text('{"token": "k"}')) == {"token": values.MASK}

@@ -1,0 +1,1 @@
+"""The example site in other admin themes; ``pip install -e ".[themes]"``."""
