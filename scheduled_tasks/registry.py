@@ -129,6 +129,7 @@ def scheduled_task(
     queue: str | None = None,
     priority: int | None = None,
     expires: timedelta | float | None = None,
+    capture_logs: bool = True,
     **celery_options: Any,
 ) -> Callable[[Callable[P, R]], DeclaredTask[P, R]]:
     """Declare a function, or an existing Celery task, as a recurring job.
@@ -136,8 +137,8 @@ def scheduled_task(
     `schedule` is a cron expression of five fields or a macro (``"@daily"``), read in `timezone` (default:
     Celery's). `name` is the job's name (default: the function's, with dashes), `task_name` Celery's. `args`
     and `kwargs` are sent with each run and must be JSON. `overlap` is ``"skip"``, ``"allow"`` or
-    ``"queue_one"``; `misfire` is ``"run_once"`` or ``"ignore"``. `expires` is in seconds. Every other keyword
-    argument goes to Celery's ``shared_task``.
+    ``"queue_one"``; `misfire` is ``"run_once"`` or ``"ignore"``. `expires` is in seconds. `capture_logs`
+    says whether a run keeps the lines it logs. Every other keyword argument goes to Celery's ``shared_task``.
 
     It may be put on one function several times, each time with another name.
 
@@ -167,7 +168,7 @@ def scheduled_task(
                 queue=None if queue is None else _text("queue", queue, required=True),
                 priority=_priority(priority),
                 expires=_seconds("expires", expires),
-                task=_celery_task(function, task_name, celery_options),
+                task=_celery_task(function, task_name, _options(capture_logs, celery_options)),
             )
         except (ValueError, TypeError) as error:
             raise _wrong(origin, job, str(error)) from error
@@ -192,6 +193,13 @@ def _is_again(earlier: TaskDefinition, later: TaskDefinition) -> bool:
 def _is_celery_task(function: object) -> bool:
     # By type: isinstance() would look through a proxy, and make the Celery app.
     return issubclass(type(function), Proxy | Task)
+
+
+def _options(capture_logs: object, celery_options: dict[str, Any]) -> dict[str, Any]:
+    """Options of the Celery task: what a worker must know travels with the code, as its attribute."""
+    return (
+        celery_options if _flag("capture_logs", capture_logs) else {**celery_options, "capture_logs": False}
+    )
 
 
 def _celery_task(function: Callable[..., Any], task_name: str | None, options: dict[str, Any]) -> Any:

@@ -131,6 +131,11 @@ def report(path: str, steps: int) -> dict[str, object]:
     return {"steps": steps, "api_key": "do not keep"}
 
 
+@shared_task(capture_logs=False)
+def report_discreetly(path: str, steps: int) -> dict[str, object]:
+    return report(path, steps)
+
+
 class DiesAfterItsEnd(Task):
     """Dies between the storing of its result and the end that Celery signals."""
 

@@ -73,6 +73,17 @@ def test_lines_of_any_logger(run: Callable[..., TaskRun]) -> None:
     assert [line.split(" ", 1)[1] for line in lines] == ["INFO first", "WARNING second 2"]
 
 
+def test_task_that_calls_another_one_as_a_function(run: Callable[..., TaskRun]) -> None:
+    @shared_task
+    def inner() -> None:
+        logging.getLogger("a.library").info("from within")
+        progress(1, 2)
+
+    found = run(inner)
+    assert found.log.endswith("INFO from within")
+    assert found.progress_data["done"] == 1
+
+
 def test_exception_that_is_logged(run: Callable[..., TaskRun]) -> None:
     def body() -> None:
         try:

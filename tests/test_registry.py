@@ -69,6 +69,19 @@ def test_defaults_leave_the_choice_to_the_settings(declared):
     assert (definition.args, definition.kwargs) == ("[]", "{}")
 
 
+def test_what_is_logged_is_kept_unless_the_task_says_otherwise(declared):
+    @scheduled_task("@daily", capture_logs=False)
+    def quiet():
+        pass
+
+    @scheduled_task("@daily", capture_logs=True)
+    def usual():
+        pass
+
+    assert quiet.capture_logs is False
+    assert not hasattr(usual, "capture_logs")
+
+
 def test_task_name_is_celerys(declared):
     scheduled_task("@daily", name="purge", task_name="tests.purge_by_name")(job)
     assert declared["purge"].task_name == "tests.purge_by_name"
@@ -115,6 +128,7 @@ def test_accepts_an_existing_task(declared):
         ({"task_name": ""}, "task_name is empty"),
         ({"description": None}, "description must be text"),
         ({"enabled": 1}, "enabled must be True or False"),
+        ({"capture_logs": "no"}, "capture_logs must be True or False"),
         ({"overlap": "queue"}, "choose one of skip, allow, queue_one."),
         ({"misfire": "run"}, "choose one of run_once, ignore."),
         ({"grace": 300}, "grace must be a timedelta"),

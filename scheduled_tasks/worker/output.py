@@ -11,8 +11,8 @@ from collections.abc import Iterable, Iterator, Sized
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
-from celery._state import get_current_task
-from celery.signals import after_setup_logger, after_setup_task_logger, celeryd_after_setup
+from celery._state import _task_stack
+from celery.signals import celeryd_after_setup
 
 from ..recording import runs
 from ..recording.handover import later
@@ -46,10 +46,14 @@ formatter = logging.Formatter()
 
 
 class Output:
-    """Log and progress of one attempt; filled by the task's thread, read by the writer's."""
+    """Log and progress of one attempt; filled by the task's thread, read by the writer's.
 
-    def __init__(self, attempt: runs.Attempt) -> None:
+    ``keeps_log`` is False for a task that asked that its lines are not kept.
+    """
+
+    def __init__(self, attempt: runs.Attempt, *, keeps_log: bool = True) -> None:
         self._attempt = attempt
+        self.keeps_log = keeps_log
         self._lines: deque[str] = deque()
         self._length = 0
         self._dropped = 0
@@ -114,10 +118,14 @@ class Output:
 
 
 def current() -> Output | None:
-    """The output of the run that the calling thread is in; None outside a recorded run."""
-    task = get_current_task()
-    found: Output | None = None if task is None else vars(task.request).get(SHOWN_AS)
-    return found
+    """The output of the run that the calling thread is in; None outside a recorded run.
+
+    A task that the run's own calls as a function is part of the run.
+    """
+    found: Iterator[Output | None] = (
+        vars(task.request).get(SHOWN_AS) for task in reversed(_task_stack.stack)
+    )
+    return next(filter(None, found), None)
 
 
 def track(iterable: Iterable[Item], *, description: str = "", total: int | None = None) -> Iterator[Item]:
@@ -153,7 +161,7 @@ class RunHandler(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         output = current()
-        if output is None or not _is_of_a_task(record):
+        if output is None or not output.keeps_log or not _is_of_a_task(record):
             return
         try:
             self._add(output, record)
@@ -186,9 +194,11 @@ handler = RunHandler()
 
 
 def capture_logs() -> None:
-    """Attach :data:`handler` once Celery, or the project's own ``setup_logging``, has set up logging."""
-    for signal in (after_setup_logger, after_setup_task_logger, celeryd_after_setup):
-        signal.connect(_attach, weak=False, dispatch_uid="scheduled_tasks.logging")
+    """Attach :data:`handler` once Celery, or the project's own ``setup_logging``, has set up logging.
+
+    Not sooner: Celery gives no handler of its own to a logger that has one.
+    """
+    celeryd_after_setup.connect(_attach, weak=False, dispatch_uid="scheduled_tasks.logging")
 
 
 def _attach(**kwargs: Any) -> None:

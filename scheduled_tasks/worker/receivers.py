@@ -85,7 +85,8 @@ def _start(sender: Any, task_id: str, task: Any, args: Any, kwargs: Any, **_: An
         pid=os.getpid(),
         own_row=not continues,
     )
-    work = Work(attempt=attempt, output=Output(attempt), inline=bool(request.is_eager))
+    output = Output(attempt, keeps_log=getattr(task, "capture_logs", True))
+    work = Work(attempt=attempt, output=output, inline=bool(request.is_eager))
     setattr(request, WORK, work)
     setattr(request, SHOWN_AS, work.output)
     work.order = record(partial(runs.start, attempt=attempt), inline=work.inline)

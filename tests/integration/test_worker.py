@@ -192,6 +192,17 @@ def test_output_is_seen_while_the_task_runs(worker: Worker, tmp_path: Path) -> N
     assert "WARNING step 0" in run.log
 
 
+def test_task_that_does_not_want_its_log_kept(worker: Worker, tmp_path: Path) -> None:
+    done = tmp_path / "done"
+    celery_id = send(tasks.report_discreetly, str(done), 5)
+    wait_for(lambda: the_run(celery_id).progress_data, message="the progress of the running task")
+    worker.wait_for_log("from the task's logger")
+    done.touch()
+    run = ended(celery_id)
+    assert (run.status, run.log) == (Status.SUCCEEDED, "")
+    assert run.progress_data["done"] == 5
+
+
 def test_worker_is_known_while_it_lives(start_worker) -> None:
     own = start_worker(pool="threads")
     process = wait_for(lambda: processes.alive(ProcessKind.WORKER).filter(node=own.node).first())
