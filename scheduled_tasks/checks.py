@@ -69,6 +69,7 @@ def _own_settings() -> Iterator[CheckMessage]:
                 id="scheduled_tasks.E005",
             )
     yield from _choices(chosen)
+    yield from _retention_count(chosen.get("RETENTION_COUNT"))
     yield from _access_policy(chosen.get("ACCESS_POLICY"))
 
 
@@ -86,6 +87,14 @@ def _choices(chosen: dict[str, Any]) -> Iterator[CheckMessage]:
                 hint=f"Choose one of {', '.join(choices.values)}.",
                 id="scheduled_tasks.E006",
             )
+
+
+def _retention_count(value: Any) -> Iterator[CheckMessage]:
+    if value is not None and (type(value) is not int or value < 1):
+        yield Error(
+            f"{NAME}['RETENTION_COUNT'] must be a whole number from 1 on, or None, not {value!r}.",
+            id="scheduled_tasks.E005",
+        )
 
 
 def _access_policy(path: str | None) -> Iterator[CheckMessage]:

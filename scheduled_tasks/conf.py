@@ -36,6 +36,9 @@ class Settings:
     RETENTION: timedelta = timedelta(days=90)
     """How long finished runs are kept. A task's own retention wins."""
 
+    RETENTION_COUNT: int | None = None
+    """How many runs of each task are kept at most, the newest; None: any number. A task's own count wins."""
+
     RECORD_WAIT: float = 2.0
     """Seconds a task may wait, at most, for its own run to be written down. Recording goes on without it."""
 

@@ -105,6 +105,7 @@ def _of_definition(definition: TaskDefinition, zone: str) -> Declared:
             "misfire": definition.misfire,
             "grace": _seconds(definition.grace),
             "retention": _seconds(definition.retention),
+            "retention_count": definition.retention_count,
             "description": definition.description,
             "args": json.loads(definition.args),
             "kwargs": json.loads(definition.kwargs),

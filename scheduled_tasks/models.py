@@ -194,6 +194,7 @@ class TaskState(models.Model):
     misfire = models.CharField(_("misfire"), max_length=8, choices=Misfire.choices, blank=True)
     grace = models.DurationField(_("grace"), null=True)
     retention = models.DurationField(_("retention"), null=True)
+    retention_count = models.PositiveIntegerField(_("runs kept"), null=True)
 
     class Meta:
         verbose_name = _("task state")

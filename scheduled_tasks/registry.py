@@ -22,7 +22,7 @@ R_co = TypeVar("R_co", covariant=True)
 
 OVERLAPS = ("skip", "allow", "queue_one")
 MISFIRES = ("run_once", "ignore")
-MOST_SECONDS = 2**31 - 1
+GREATEST = 2**31 - 1
 NAME_LENGTH = 200
 """Characters a task's name, its Celery name and its queue may have: django-celery-beat's columns."""
 
@@ -71,6 +71,7 @@ class TaskDefinition:
     misfire: str | None = None
     grace: timedelta | None = None
     retention: timedelta | None = None
+    retention_count: int | None = None
     args: str = "[]"
     """Positional arguments as JSON text."""
     kwargs: str = "{}"
@@ -124,6 +125,7 @@ def scheduled_task(
     misfire: str | None = None,
     grace: timedelta | None = None,
     retention: timedelta | None = None,
+    retention_count: int | None = None,
     args: Sequence[Any] = (),
     kwargs: Mapping[str, Any] | None = None,
     queue: str | None = None,
@@ -163,10 +165,11 @@ def scheduled_task(
                 misfire=_choice("misfire", misfire, MISFIRES),
                 grace=_duration("grace", grace),
                 retention=_duration("retention", retention),
+                retention_count=_whole("retention_count", retention_count, 1, GREATEST),
                 args=_args(args),
                 kwargs=_kwargs({} if kwargs is None else kwargs),
                 queue=None if queue is None else _text("queue", queue, required=True),
-                priority=_priority(priority),
+                priority=_whole("priority", priority, 0, 255),
                 expires=_seconds("expires", expires),
                 task=_celery_task(function, task_name, _options(capture_logs, celery_options)),
             )
@@ -263,16 +266,16 @@ def _seconds(what: str, value: object) -> int | None:
     if value is None:
         return None
     seconds = value.total_seconds() if isinstance(value, timedelta) else value
-    if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 1 <= seconds <= MOST_SECONDS:
+    if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 1 <= seconds <= GREATEST:
         raise TypeError(f"{what} must be a timedelta or a number of seconds, 1 or more, not {value!r}.")
     return int(seconds)
 
 
-def _priority(value: object) -> int | None:
+def _whole(what: str, value: object, least: int, most: int) -> int | None:
     if value is None:
         return None
-    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= 255:
-        raise TypeError(f"priority must be a whole number from 0 to 255, not {value!r}.")
+    if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
+        raise TypeError(f"{what} must be a whole number from {least} to {most}, not {value!r}.")
     return value
 
 

@@ -1,14 +1,15 @@
 """Deleting old runs: in short steps along the primary key, so that nobody who writes waits for it.
 
-The last success and the last failure of every task stay, however old; so do open runs.
+A run goes when it is too old, or when its task has enough newer ones. The last success and the last failure
+of every task stay, whatever became of the task; so do open runs.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
+from itertools import chain
 from typing import Any
 
 from django.db.models import Max, Q
@@ -39,55 +40,81 @@ EVERY = timedelta(hours=1)
 KEPT = {"success": frozenset({Status.SUCCEEDED}), "failure": OUTCOMES - {Status.SUCCEEDED}}
 
 
-@dataclass(kw_only=True)
-class Pruned:
-    """How many runs were deleted, or would be; ``next_id`` is where to go on, None when there is no more."""
-
-    count: int
-    next_id: int | None
-
-
 class Pruning:
-    """One pass over the runs from ``first_id`` on; with ``dry_run`` it only counts."""
+    """One pass over the runs, in steps; with ``dry_run`` it only counts."""
 
-    def __init__(self, *, first_id: int = 0, dry_run: bool = False) -> None:
+    def __init__(self, *, dry_run: bool = False) -> None:
         now = database_now()
         states = TaskState.objects.exclude(retention=None).values_list("task_id", "retention")
         own = [(task_id, span) for task_id, span in states if span is not None]
+        limits = TaskState.objects.exclude(retention_count=None).values_list("task_id", "retention_count")
+        self._own_limits: dict[int, int] = {task_id: limit for task_id, limit in limits if limit is not None}
         self._old = _older_than(now, own)
         self._end = _first_id_since(now - min([settings.RETENTION, *(span for _, span in own)]))
         self._dry_run = dry_run
-        self._next = first_id
+        self._size = FIRST_STEP
+        self._steps = chain(self._too_old(), self._too_many())
         self._newest: dict[tuple[int, str], int | None] = {}
         self.count = 0
+        """How many runs were deleted, or would be."""
 
-    def run(self, *, seconds: float | None = None) -> Pruned:
-        """Go on for about ``seconds``, or to the end."""
+    def run(self, *, seconds: float | None = None) -> bool:
+        """Go on for about ``seconds``, or to the end; whether it is reached."""
         deadline = None if seconds is None else time.monotonic() + seconds
-        size = FIRST_STEP
-        while (first := self._first_id()) is not None:
-            took = self._step(first, first + size)
-            size = max(FIRST_STEP, min(LONGEST_STEP, 2 * size, int(size * STEP_SECONDS / max(took, 1e-6))))
+        for runs in self._steps:
+            took = self._delete(runs)
+            fitting = min(LONGEST_STEP, 2 * self._size, int(self._size * STEP_SECONDS / max(took, 1e-6)))
+            self._size = max(FIRST_STEP, fitting)
             if deadline is not None and time.monotonic() > deadline:
-                return Pruned(count=self.count, next_id=self._next)
+                return False
             if not self._dry_run:
                 time.sleep(max(SHORTEST_PAUSE, took * PAUSE))
-        return Pruned(count=self.count, next_id=None)
+        return True
 
-    def _first_id(self) -> int | None:
-        """The next id that exists: what was deleted before is stepped over at once."""
-        runs = TaskRun.objects.filter(pk__gte=self._next, pk__lt=self._end)
+    def _delete(self, runs: TaskRunQuerySet) -> float:
+        """Delete ``runs``; how long that held its locks, in seconds."""
+        began = time.monotonic()
+        self.count += runs.count() if self._dry_run else runs.delete()[0]
+        return time.monotonic() - began
+
+    def _too_old(self) -> Iterator[TaskRunQuerySet]:
+        """What is old among the next ids; what was deleted before is stepped over at once."""
+        start = 0
+        while (first := self._first_id(start)) is not None:
+            start = first + self._size
+            ids = {"pk__gte": first, "pk__lt": min(start, self._end)}
+            runs = TaskRun.objects.filter(self._old, **ids, open_since=None)
+            yield runs.exclude(pk__in=self._to_keep(runs))
+
+    def _first_id(self, start: int) -> int | None:
+        runs = TaskRun.objects.filter(pk__gte=start, pk__lt=self._end)
         found: int | None = runs.order_by("pk").values_list("pk", flat=True).first()
         return found
 
-    def _step(self, first: int, end: int) -> float:
-        """Delete what is old among these ids; how long that held its locks, in seconds."""
-        runs = TaskRun.objects.filter(self._old, pk__gte=first, pk__lt=min(end, self._end), open_since=None)
-        found = runs.exclude(pk__in=self._to_keep(runs))
-        began = time.monotonic()
-        self.count += found.count() if self._dry_run else found.delete()[0]
-        self._next = end
-        return time.monotonic() - began
+    def _too_many(self) -> Iterator[TaskRunQuerySet]:
+        """What each task has beyond its newest runs, however young."""
+        for task_id, limit in self._limits():
+            of_task = TaskRun.objects.filter(task_id=task_id)
+            newest = list(of_task.newest_first().values_list("pk", flat=True)[limit - 1 : limit])
+            runs = of_task.filter(pk__lt=newest[0] if newest else 0, open_since=None).exclude(self._old)
+            runs = runs.exclude(pk__in=[self._newest_of(task_id, kind) or 0 for kind in KEPT])
+            ids = runs.order_by("pk").values_list("pk", flat=True)
+            last = 0
+            while found := list(ids.filter(pk__gt=last)[: self._size]):
+                last = found[-1]
+                yield runs.filter(pk__range=(found[0], last))
+
+    def _limits(self) -> Iterator[tuple[int, int]]:
+        """Every task whose runs are counted, and how many are kept."""
+        usual = settings.RETENTION_COUNT
+        if usual is None:
+            yield from self._own_limits.items()
+            return
+        # One index descent per task: DISTINCT would read every run.
+        tasks, last = TaskRun.objects.order_by("task_id").values_list("task_id", flat=True), 0
+        while (task_id := tasks.filter(task_id__gt=last).first()) is not None:
+            yield task_id, self._own_limits.get(task_id, usual)
+            last = task_id
 
     def _to_keep(self, runs: TaskRunQuerySet) -> list[int]:
         """Among old ``runs``, those that are the last success or failure of their task."""
@@ -110,8 +137,10 @@ class Pruning:
 
 
 def prune(*, dry_run: bool = False) -> int:
-    """Delete every run older than its task's retention and return how many; with ``dry_run``, only count."""
-    return Pruning(dry_run=dry_run).run().count
+    """Delete every run beyond its task's retention and return how many; with ``dry_run``, only count."""
+    pruning = Pruning(dry_run=dry_run)
+    pruning.run()
+    return pruning.count
 
 
 class HourlyPruning:
@@ -131,7 +160,7 @@ class HourlyPruning:
             if not take_turn(self._holder):
                 return
             self._pruning = Pruning()
-        if self._pruning.run(seconds=AT_A_TIME).next_id is None:
+        if self._pruning.run(seconds=AT_A_TIME):
             self._pruning = None
 
 

@@ -29,6 +29,7 @@ BLANK: dict[str, Any] = {
     "misfire": None,
     "grace": None,
     "retention": None,
+    "retention_count": None,
     "description": "",
     "args": [],
     "kwargs": {},
@@ -49,6 +50,7 @@ NAMES = {
     "misfire": _("misfire"),
     "grace": _("grace"),
     "retention": _("retention"),
+    "retention_count": _("runs kept"),
     "description": _("description"),
     "args": _("arguments"),
     "kwargs": _("keyword arguments"),
@@ -90,6 +92,7 @@ def values_of(task: ScheduledTask) -> dict[str, Any]:
         "enabled": task.enabled or state.paused_by == PausedBy.SYNC,
         **{name: getattr(state, name) or None for name in POLICIES},
         **{name: _seconds(getattr(state, name)) for name in DURATIONS},
+        "retention_count": state.retention_count,
         **{name: _blank_as(BLANK[name], getattr(task, column)) for name, column in COLUMNS.items()},
         **{name: _decoded(getattr(task, name), BLANK[name]) for name in JSON_COLUMNS},
     }
@@ -134,6 +137,8 @@ def _write(task: ScheduledTask, state: TaskState, values: dict[str, Any]) -> Non
     for name in DURATIONS:
         if name in values:
             setattr(state, name, None if values[name] is None else timedelta(seconds=values[name]))
+    if "retention_count" in values:
+        state.retention_count = values["retention_count"]
     if "enabled" in values:
         task.enabled = values["enabled"]
     if "schedule" in values or "timezone" in values:

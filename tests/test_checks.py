@@ -32,6 +32,8 @@ def test_missing_apps_are_named(settings):
         ({"GRASE": 1}, ["E004"]),
         ({"GRACE": 60}, ["E005"]),
         ({"OWN_CONNECTION": "no"}, ["E005"]),
+        ({"RETENTION_COUNT": 100}, []),
+        ({"RETENTION_COUNT": 0}, ["E005"]),
         ({"OVERLAP": "maybe"}, ["E006"]),
         ({"MISFIRE": "twice"}, ["E006"]),
         ({"ACCESS_POLICY": "nowhere.policy"}, ["E007"]),

@@ -35,6 +35,7 @@ def test_declares_a_function(declared):
         misfire="ignore",
         grace=timedelta(minutes=5),
         retention=timedelta(days=7),
+        retention_count=50,
         args=(1, "two"),
         kwargs={"batch": 100},
         queue="webhooks",
@@ -50,6 +51,7 @@ def test_declares_a_function(declared):
     assert (definition.timezone, definition.queue, definition.priority) == ("Europe/Paris", "webhooks", 3)
     assert (definition.args, definition.kwargs, definition.expires) == ('[1, "two"]', '{"batch": 100}', 120)
     assert (definition.overlap, definition.misfire) == ("allow", "ignore")
+    assert (definition.retention, definition.retention_count) == (timedelta(days=7), 50)
     assert definition.task_name == f"{__name__}.retry_webhooks"
     assert retry_webhooks(1, a=2) == ((1,), {"a": 2})
     assert retry_webhooks.soft_time_limit == 240
@@ -63,8 +65,9 @@ def test_defaults_leave_the_choice_to_the_settings(declared):
         pass
 
     definition = declared["purge-old-rows"]
-    unsaid = ("timezone", "overlap", "misfire", "grace", "retention", "queue", "priority", "expires")
+    unsaid = ("timezone", "overlap", "misfire", "grace", "retention", "retention_count")
     assert [getattr(definition, name) for name in unsaid] == [None] * len(unsaid)
+    assert (definition.queue, definition.priority, definition.expires) == (None, None, None)
     assert (definition.enabled, definition.description) == (True, "")
     assert (definition.args, definition.kwargs) == ("[]", "{}")
 
@@ -133,6 +136,7 @@ def test_accepts_an_existing_task(declared):
         ({"misfire": "run"}, "choose one of run_once, ignore."),
         ({"grace": 300}, "grace must be a timedelta"),
         ({"retention": timedelta(-1)}, "retention must be a timedelta of zero or more"),
+        ({"retention_count": 0}, "retention_count must be a whole number from 1 to"),
         ({"args": "abc"}, "args must be a list or tuple"),
         ({"args": [date(2026, 1, 1)]}, "args cannot be written as JSON"),
         ({"kwargs": {"x": float("nan")}}, "kwargs cannot be written as JSON"),

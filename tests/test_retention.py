@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import timedelta
 from io import StringIO
+from typing import Any
 
 import pytest
 from django.core.management import call_command
@@ -11,7 +13,7 @@ from django.db.models import F
 from django.test import override_settings
 
 from scheduled_tasks import retention
-from scheduled_tasks.models import OPEN, Lease, Status, TaskRun, TaskState
+from scheduled_tasks.models import OPEN, Lease, ScheduledTask, Status, TaskRun, TaskState
 from scheduled_tasks.retention import Pruning, prune
 from tests.factories import make_run, make_task
 
@@ -49,13 +51,86 @@ def test_last_success_and_last_failure_stay(failure: Status) -> None:
     assert prune() == 0
 
 
-def test_task_that_was_deleted_keeps_its_last_runs_too() -> None:
+def disabled(task: ScheduledTask) -> None:
+    task.enabled = False
+    task.save()
+
+
+def deleted(task: ScheduledTask) -> None:
+    task.delete()
+
+
+@pytest.mark.parametrize("fate", [disabled, deleted])
+@pytest.mark.parametrize("setting", [{}, {"RETENTION_COUNT": 1}], ids=["age", "count"])
+def test_task_that_no_longer_runs_keeps_its_last_success_and_failure(
+    setting: dict[str, int], fate: Callable[[ScheduledTask], None], settings: Any
+) -> None:
+    settings.SCHEDULED_TASKS = setting
     task = make_task()
     make_run(task, ago=200 * DAY)
-    last = make_run(task, ago=199 * DAY).pk
-    task.delete()
-    assert prune() == 1
-    assert kept() == [last]
+    success = make_run(task, ago=199 * DAY).pk
+    make_run(task, Status.FAILED, ago=198 * DAY)
+    failure = make_run(task, Status.FAILED, ago=197 * DAY).pk
+    make_run(task, Status.SKIPPED, ago=196 * DAY)
+    newest = make_run(task, Status.CANCELLED, ago=1 * DAY).pk
+    fate(task)
+    assert prune() == 3
+    assert kept() == [success, failure, newest]
+
+
+def test_count_of_the_settings(settings: Any) -> None:
+    settings.SCHEDULED_TASKS = {"RETENTION_COUNT": 3}
+    few, many = make_task("few"), make_task("many")
+    runs = [make_run(few).pk for _ in range(3)]
+    under_way = make_run(many, Status.RUNNING).pk
+    failure = make_run(many, Status.FAILED).pk
+    for _ in range(5):
+        make_run(many)
+    runs += [under_way, failure] + [make_run(many).pk for _ in range(3)]
+    assert prune(dry_run=True) == 5
+    assert prune() == 5
+    assert kept() == sorted(runs)
+    assert prune() == 0
+
+
+def test_a_tasks_own_count_wins(settings: Any) -> None:
+    one, all_of_them, usual = make_task("one"), make_task("all of them"), make_task("usual")
+    TaskState.objects.create(task_id=one.pk, retention_count=1)
+    TaskState.objects.create(task_id=all_of_them.pk, retention_count=1000)
+    for task in (one, all_of_them, usual):
+        for _ in range(5):
+            make_run(task)
+    assert prune() == 4
+    settings.SCHEDULED_TASKS = {"RETENTION_COUNT": 2}
+    assert prune() == 3
+    assert [TaskRun.objects.filter(task_id=task.pk).count() for task in (one, all_of_them, usual)] == [
+        1,
+        5,
+        2,
+    ]
+
+
+def test_what_is_too_old_and_too_many_is_counted_once(settings: Any) -> None:
+    settings.SCHEDULED_TASKS = {"RETENTION_COUNT": 1}
+    task = make_task()
+    for ago in (300, 200, 50, 40, 30):
+        make_run(task, ago=ago * DAY)
+    assert prune(dry_run=True) == 4
+    assert prune() == 4
+
+
+def test_count_in_many_steps(monkeypatch: pytest.MonkeyPatch, settings: Any) -> None:
+    settings.SCHEDULED_TASKS = {"RETENTION_COUNT": 2}
+    monkeypatch.setattr(retention, "FIRST_STEP", 3)
+    monkeypatch.setattr(retention, "LONGEST_STEP", 3)
+    task = make_task()
+    for _ in range(12):
+        make_run(task)
+    pruning = Pruning()
+    assert not pruning.run(seconds=0)
+    assert TaskRun.objects.count() == 9
+    assert pruning.run()
+    assert TaskRun.objects.count() == 2
 
 
 def test_run_of_no_known_task_goes() -> None:
@@ -109,14 +184,13 @@ def test_goes_on_where_it_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
     task = make_task()
     for number in range(10):
         make_run(task, ago=(200 - number) * DAY)
-    deleted, next_id = 0, 0
-    for _ in range(20):
-        part = Pruning(first_id=next_id).run(seconds=0)
-        deleted += part.count
-        if part.next_id is None:
-            break
-        next_id = part.next_id
-    assert deleted == 9
+    pruning = Pruning()
+    assert not pruning.run(seconds=0)
+    assert pruning.count == 2
+    assert Pruning().run()  # another one goes on as well
+    assert TaskRun.objects.count() == 1
+    assert pruning.run()
+    assert pruning.count == 2
 
 
 def test_nothing_to_do() -> None:

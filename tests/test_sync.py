@@ -102,6 +102,7 @@ def test_creates_what_is_declared(declare, sync):
         misfire="ignore",
         grace=timedelta(minutes=5),
         retention=timedelta(days=7),
+        retention_count=50,
         args=[1],
         kwargs={"batch": 100},
         queue="slow",
@@ -117,6 +118,7 @@ def test_creates_what_is_declared(declare, sync):
     assert (task.queue, task.priority, task.expire_seconds) == ("slow", 3, 60)
     assert (task.state.overlap, task.state.misfire) == ("allow", "ignore")
     assert (task.state.grace, task.state.retention) == (timedelta(minutes=5), timedelta(days=7))
+    assert task.state.retention_count == 50
     assert task.state.enabled_since == task.last_run_at
     assert abs(database_now() - task.last_run_at) < timedelta(minutes=5)
     assert (task.code_default.name, task.code_default.source) == ("purge", Source.DECORATOR)

@@ -158,6 +158,7 @@ class Migration(migrations.Migration):
                 ),
                 ("grace", models.DurationField(null=True, verbose_name="grace")),
                 ("retention", models.DurationField(null=True, verbose_name="retention")),
+                ("retention_count", models.PositiveIntegerField(null=True, verbose_name="runs kept")),
             ],
             options={
                 "verbose_name": "task state",

@@ -1,4 +1,4 @@
-"""``manage.py prune_task_runs``: delete runs that are older than their task's retention."""
+"""``manage.py prune_task_runs``: delete runs beyond their task's retention."""
 
 from __future__ import annotations
 
@@ -13,7 +13,10 @@ from ...retention import prune
 class Command(BaseCommand):
     """Deletes in short steps; may be interrupted and run again at any time."""
 
-    help = "Delete task runs older than their retention. The last success and failure of each task stay."
+    help = (
+        "Delete task runs that are older than their retention, or more than are to be kept. "
+        "The last success and the last failure of each task stay."
+    )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--dry-run", action="store_true", help="Only count what would be deleted.")
