@@ -244,6 +244,7 @@ class TaskRunQuerySet(models.QuerySet["TaskRun"]):
 class TaskRun(models.Model):
     """One execution of a task: one Celery task id, however many attempts.
 
+    ``cancellation`` says who asked for the run to end, and becomes its ``reason`` once it does.
     ``skipped`` and ``missed`` rows stand for ticks that did not run; one row may cover several
     (``scheduled_for`` to ``scheduled_until``, ``tick_count``) and carries no Celery id.
     All times come from the database's clock.
@@ -307,6 +308,7 @@ class TaskRun(models.Model):
         verbose_name=_("blocked by"),
     )
     reason = models.TextField(_("reason"), blank=True)
+    cancellation = models.CharField(_("cancellation"), max_length=255, blank=True, default="", db_default="")
     redelivered = models.BooleanField(_("redelivered"), default=False)
 
     objects = TaskRunQuerySet.as_manager()

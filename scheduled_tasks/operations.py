@@ -200,12 +200,21 @@ def cancel(run_id: int, *, actor: Actor) -> TaskRun:
     except publishing.Unreachable as error:
         raise Refused("broker", said(str(error)), run=run) from error
     with transaction.atomic():
-        waiting = TaskRun.objects.filter(pk=run.pk, status__in=(Status.QUEUED, Status.WAITING))
-        reason = CANCELLED_BY % {"name": actor.name}
-        waiting.update(status=Status.CANCELLED, reason=reason, finished_at=UtcNow(), open_since=None)
+        _cancelled(run, by=actor.name[:150])
         actor.log(task, _("Cancelled run %(id)s.") % {"id": run.pk})
     run.refresh_from_db()
     return run
+
+
+def _cancelled(run: TaskRun, *, by: str) -> None:
+    """Close the run unless its task is running; then its worker does, and gives this reason."""
+    reason = CANCELLED_BY % {"name": by}
+    the_run = TaskRun.objects.filter(pk=run.pk)
+    not_running = the_run.open().exclude(status=Status.RUNNING)
+    not_running.update(status=Status.CANCELLED, finished_at=UtcNow(), open_since=None)
+    the_run.update(cancellation=reason)
+    # The worker may have been faster than the line above.
+    the_run.filter(status=Status.CANCELLED).update(reason=reason)
 
 
 def enable(task_id: int, *, actor: Actor) -> ScheduledTask:

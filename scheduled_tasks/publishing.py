@@ -16,7 +16,7 @@ from kombu.connection import Connection
 
 from . import reasons
 from .facts import Facts
-from .models import UNDER_WAY, Process, ProcessKind, ScheduledTask, TaskRun
+from .models import Process, ProcessKind, ScheduledTask, Status, TaskRun
 from .values import MASK, unmasked
 
 TIMEOUT = 3.0
@@ -135,14 +135,14 @@ def expires(task: ScheduledTask) -> timedelta:
 
 def revoke(run: TaskRun) -> None:
     """Tell the workers to stop a run. Raises :class:`CannotStop`, :class:`Unreachable`."""
-    under_way = run.status in UNDER_WAY
+    running = run.status == Status.RUNNING
     process = Process.objects.filter(pk=run.process_id, kind=ProcessKind.WORKER).first()
-    if under_way and process is not None and process.pool not in POOLS_THAT_STOP:
+    if running and process is not None and process.pool not in POOLS_THAT_STOP:
         raise CannotStop(
             _("This run cannot be stopped: its worker uses the %(pool)s pool.") % {"pool": process.pool}
         )
     with _broker() as connection:
-        current_app.control.revoke(run.celery_id, terminate=under_way, connection=connection)
+        current_app.control.revoke(run.celery_id, terminate=running, connection=connection)
 
 
 @contextmanager

@@ -82,14 +82,13 @@ WHERE "open_since" IS NOT NULL AND "celery_id" IS NOT NULL AND "expires_at" < {{
 LIMIT {AT_ONCE}"""
 CANCELLED: Statement = f"""
 SELECT "celery_id" FROM "run"
-WHERE "status" = '{Status.CANCELLED}' AND "celery_id" IS NOT NULL AND "attempts" = 0
-    AND "finished_at" > {{ago}}
+WHERE "status" = '{Status.CANCELLED}' AND "celery_id" IS NOT NULL AND "finished_at" > {{ago}}
 ORDER BY "id" DESC LIMIT {AT_ONCE}
 """
-CONCLUDE: Statement = """
+CONCLUDE: Statement = f"""
 UPDATE "run" SET
-    "status" = %(status)s, "finished_at" = {ago}, "open_since" = NULL, "summary" = %(summary)s,
-    "error_type" = %(error_type)s, "error" = %(error)s, "traceback" = %(traceback)s, "reason" = %(reason)s
+    "status" = %(status)s, "finished_at" = {{ago}}, "open_since" = NULL, "summary" = %(summary)s,
+    "error_type" = %(error_type)s, "error" = %(error)s, "traceback" = %(traceback)s, "reason" = {runs.REASON}
 WHERE "celery_id" = %(celery_id)s AND "token" = %(token)s AND "status" = %(seen)s
 """
 REVIVE: Statement = f"""
@@ -162,8 +161,8 @@ class Reaper:
 
     ``app`` is the Celery app whose result backend is asked. ``active`` gives the Celery ids of the tasks this
     process is running; a worker's own runs are compared with it. ``on_cancelled`` is told the Celery ids of
-    runs that were lately cancelled before their start: a worker that was starting or cut off from the
-    broker has not heard of it.
+    runs that were lately cancelled: a worker that was starting or cut off from the broker has not heard of
+    it.
     """
 
     def __init__(

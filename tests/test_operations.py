@@ -14,6 +14,9 @@ from scheduled_tasks import operations, schedules
 from scheduled_tasks.cron import InvalidCron
 from scheduled_tasks.models import PausedBy, ScheduledTask, Status, TaskRun, TaskState, Trigger, database_now
 from scheduled_tasks.operations import Actor, Conflict, Refused
+from scheduled_tasks.recording import endings, runs
+from scheduled_tasks.recording.header import Header
+from scheduled_tasks.recording.session import ordinary_session
 from tests import tasks
 from tests.factories import make_process, make_run, make_task
 
@@ -264,6 +267,29 @@ def test_cancel_closes_a_queued_run(anna, audit):
     run = operations.cancel(make_run(make_task(), Status.QUEUED).pk, actor=anna)
     assert (run.status, run.is_open, run.reason) == (Status.CANCELLED, False, "Cancelled by anna.")
     assert audit == [("purge", f"Cancelled run {run.pk}.")]
+
+
+def test_cancel_leaves_the_end_of_a_running_run_to_its_worker(anna, audit):
+    run = operations.cancel(make_run(make_task(), Status.RUNNING).pk, actor=anna)
+    assert (run.status, run.reason) == (Status.RUNNING, "")
+    message = runs.Message(celery_id=run.celery_id, header=Header(name=run.name))
+    ending = endings.of_revoked(terminated=True, expired=False)
+    runs.close_undelivered(ordinary_session(), message, ending)
+    run.refresh_from_db()
+    assert (run.status, run.reason) == (Status.CANCELLED, "Cancelled by anna.")
+
+
+def test_cancel_names_the_person_also_when_the_worker_was_faster(anna, audit, monkeypatch):
+    run = make_run(make_task(), Status.QUEUED)
+
+    def discard(found):
+        message = runs.Message(celery_id=found.celery_id, header=Header(name=found.name))
+        ending = endings.of_revoked(terminated=False, expired=False)
+        runs.close_undelivered(ordinary_session(), message, ending)
+
+    monkeypatch.setattr(operations.publishing, "revoke", discard)
+    run = operations.cancel(run.pk, actor=anna)
+    assert (run.status, run.reason) == (Status.CANCELLED, "Cancelled by anna.")
 
 
 def test_cancel_says_where_the_pool_cannot_stop_a_task(anna):

@@ -254,6 +254,12 @@ class Migration(migrations.Migration):
                 ("log", models.TextField(blank=True, verbose_name="log")),
                 ("progress", models.TextField(blank=True, verbose_name="progress")),
                 ("reason", models.TextField(blank=True, verbose_name="reason")),
+                (
+                    "cancellation",
+                    models.CharField(
+                        blank=True, db_default="", default="", max_length=255, verbose_name="cancellation"
+                    ),
+                ),
                 ("redelivered", models.BooleanField(default=False, verbose_name="redelivered")),
                 (
                     "blocked_by",

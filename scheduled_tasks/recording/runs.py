@@ -3,7 +3,8 @@
 
 Each is one conditional statement in a transaction of its own; none reads before it writes. A run has one row,
 found by its Celery task id. The attempt that owns the row is known by its token: a late word of an earlier
-attempt matches nothing. An end is never undone, except those concluded from silence (``models.SOFT``).
+attempt matches nothing. An end is never undone, except those concluded from silence (``models.SOFT``) and the
+cancellation of a run that starts all the same.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from .header import Header
 from .session import Session
 
 AGAIN = gettext_noop("An earlier attempt had not ended when this one started.")
+TOO_LATE = gettext_noop("It was cancelled, but a worker had taken it already.")
 REPEATED = gettext_noop("The message was delivered again after the end, and the task ran again.")
 
 
@@ -30,6 +32,11 @@ def _listed(statuses: frozenset[Status]) -> str:
 
 
 REPLACEABLE = f"""("open_since" IS NOT NULL OR "status" IN ({_listed(SOFT)}))"""
+STARTABLE = f"""({REPLACEABLE} OR "status" = '{Status.CANCELLED}' AND "started_at" IS NULL)"""
+REASON = f"""
+    CASE WHEN %(status)s = '{Status.CANCELLED}' AND "cancellation" <> '' THEN "cancellation"
+    ELSE %(reason)s END
+"""
 
 INSERT = f"""
 INSERT INTO "run" (
@@ -52,14 +59,15 @@ INSERT INTO "run" (
 # MariaDB evaluates assignments from left to right: what depends on an old value comes before it changes.
 START = f"""
 UPDATE "run" SET
-    "reason" = CASE WHEN "status" = '{Status.RUNNING}' AND "token" <> %(token)s THEN %(again)s ELSE '' END,
+    "reason" = CASE WHEN "status" = '{Status.RUNNING}' AND "token" <> %(token)s THEN %(again)s
+        WHEN "status" = '{Status.CANCELLED}' THEN %(too_late)s ELSE '' END,
     "attempts" = "attempts" + CASE WHEN "token" = %(token)s THEN 0 ELSE 1 END,
     "started_at" = COALESCE("started_at", {{ago}}),
     "open_since" = COALESCE("open_since", {{ago}}),
     "finished_at" = NULL, "status" = '{Status.RUNNING}', "retries" = %(retries)s, "token" = %(token)s,
     "process_id" = %(process_id)s, "worker" = %(worker)s, "pid" = %(pid)s, "queue" = %(queue)s,
     "redelivered" = ("redelivered" OR %(redelivered)s)
-WHERE "celery_id" = %(celery_id)s AND {REPLACEABLE}
+WHERE "celery_id" = %(celery_id)s AND {STARTABLE}
 """
 REPEAT = """
 UPDATE "run" SET "attempts" = "attempts" + 1, "reason" = %(repeated)s WHERE "celery_id" = %(celery_id)s
@@ -84,10 +92,10 @@ UPDATE "run" SET
     "traceback" = %(traceback)s, "log" = %(log)s, "progress" = %(progress)s, "reason" = %(reason)s
 WHERE "celery_id" = %(celery_id)s AND "token" = %(token)s AND "status" = '{Status.RUNNING}'
 """
-CLOSE = """
+CLOSE = f"""
 UPDATE "run" SET
-    "status" = %(status)s, "finished_at" = {ago}, "open_since" = NULL, "error_type" = %(error_type)s,
-    "error" = %(error)s, "traceback" = %(traceback)s, "reason" = %(reason)s
+    "status" = %(status)s, "finished_at" = {{ago}}, "open_since" = NULL, "error_type" = %(error_type)s,
+    "error" = %(error)s, "traceback" = %(traceback)s, "reason" = {REASON}
 WHERE "celery_id" = %(celery_id)s AND"""
 CLOSE_UNSENT = f"""{CLOSE} "status" = '{Status.QUEUED}' AND "attempts" = 0"""
 CLOSE_UNDELIVERED = f"""{CLOSE} {REPLACEABLE}"""
@@ -205,7 +213,7 @@ def queue(session: Session, message: Message, *, at: float) -> None:
 
 def start(session: Session, attempt: Attempt) -> None:
     """Make ``attempt`` the owner of its run's row, opened if nobody has; repeating it does no harm."""
-    params = attempt.params | {"again": AGAIN, "repeated": REPEATED}
+    params = attempt.params | {"again": AGAIN, "too_late": TOO_LATE, "repeated": REPEATED}
     found = session.execute(START, params, at=attempt.at)
     if not found and attempt.own_row:
         _open_started(session, params, attempt.at)
