@@ -6,6 +6,7 @@ import importlib.util
 import os
 import pwd
 import shutil
+import signal
 import subprocess
 import time
 from collections.abc import Callable
@@ -19,16 +20,41 @@ NOBODY = "nobody"
 """Runs PostgreSQL, which refuses to run as root, when the tests do."""
 
 
-def start_valkey(home: Path) -> tuple[Guarded, str]:
+class Server:
+    """A server that answers; with ``crash()`` and ``start()`` it comes back with what it had written."""
+
+    def __init__(
+        self, command: list[str], *, log: Path, answers: Callable[[], bool], cwd: Path | None = None
+    ) -> None:
+        self._command, self._log, self._answers, self._cwd = command, log, answers, cwd
+        self.start()
+
+    def start(self) -> None:
+        self._process = Guarded(self._command, log=self._log, cwd=self._cwd)
+        wait_until_up(self._process, self._answers)
+
+    def crash(self, number: int = signal.SIGKILL) -> None:
+        """End it at once, by signal ``number``."""
+        self._process.signal(number)
+        self._process.wait()
+
+    def stop(self) -> None:
+        self._process.stop()
+
+
+def start_valkey(home: Path) -> tuple[Server, str]:
     """Start an empty Valkey; returns it and its ``redis://`` address."""
     port = broker.free_port()
-    server = Guarded(broker.server_command(port, home), log=home / "valkey.log")
-    wait_until_up(server, lambda: broker.answers(port))
+    command = broker.server_command(port, home)
+    server = Server(command, log=home / "valkey.log", answers=lambda: broker.answers(port))
     return server, f"redis://127.0.0.1:{port}/0"
 
 
-def start_postgres(home: Path, name: str) -> tuple[Guarded, str]:
-    """Start an empty PostgreSQL for throw-away data; returns it and the address of database ``name``."""
+def start_postgres(home: Path, name: str, **more: str) -> tuple[Server, str]:
+    """Start an empty PostgreSQL for throw-away data; returns it and the address of database ``name``.
+
+    ``more`` are settings of the server.
+    """
     root = home / "postgres"
     root.mkdir()
     as_user = []
@@ -49,11 +75,12 @@ def start_postgres(home: Path, name: str) -> tuple[Guarded, str]:
         "synchronous_commit": "off",
         "full_page_writes": "off",
         "max_connections": "100",
+        **more,
     }
     command = [str(programs / "postgres"), "-D", str(data)]
     command += [part for key, value in options.items() for part in ("-c", f"{key}={value}")]
-    server = Guarded([*as_user, *command], log=home / "postgres.log", cwd=root)
-    wait_until_up(server, lambda: is_ready(programs, port))
+    log = home / "postgres.log"
+    server = Server([*as_user, *command], log=log, answers=lambda: is_ready(programs, port), cwd=root)
     return server, f"postgres://postgres@127.0.0.1:{port}/{name}"
 
 

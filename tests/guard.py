@@ -63,7 +63,11 @@ class Guarded:
     def kill(self) -> None:
         """``kill -9`` to the main process; its children end with it."""
         self.signal(signal.SIGKILL)
-        self._guard.wait()
+        self.wait()
+
+    def wait(self) -> int:
+        """Wait for the command's end; its exit code, 128 and more when a signal ended it."""
+        return self._guard.wait()
 
     def stop(self) -> None:
         """SIGTERM, then SIGKILL to the whole group; returns when all of it is gone."""

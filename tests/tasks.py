@@ -170,3 +170,9 @@ def break_connection_and_go_on(path: str) -> int:
     Path(path).touch()
     wait_for_file(path + ".broken")
     return 1
+
+
+@shared_task
+def wait_for_file_and_fail(path: str) -> None:
+    wait_for_file(path)
+    raise ValueError("as meant")

@@ -11,13 +11,15 @@ from functools import partial
 from uuid import uuid4
 
 import pytest
+from celery import states
+from celery.exceptions import Retry
 from django.db import DataError, OperationalError, connection, transaction
 from django.test import override_settings
 from django_celery_beat.models import IntervalSchedule, PeriodicTask
 
 from scheduled_tasks import recording
 from scheduled_tasks.models import Status, TaskRun, Trigger, database_now
-from scheduled_tasks.recording import runs
+from scheduled_tasks.recording import endings, runs
 from scheduled_tasks.recording import writer as writing
 from scheduled_tasks.recording.header import Header
 from scheduled_tasks.recording.publish import after_publish, before_publish
@@ -178,6 +180,17 @@ class TestTransitions:
         run = the_run(sent)
         assert (run.status, run.error, run.is_open) == (Status.RETRYING, "died", True)
 
+    def test_attempt_that_will_be_retried_is_past_its_end(self, session: Session) -> None:
+        sent = message()
+        first = attempt(sent)
+        runs.start(session, first)
+        runs.end(session, first, runs.Ending(status=Status.RETRYING, retries=1))
+        runs.end_of_child(session, sent, runs.Ending(status=Status.FAILED), process_id="boot")
+        assert the_run(sent).status == Status.RETRYING
+        of_second = runs.Ending(status=Status.LOST, retries=1)
+        runs.end_of_child(session, sent, of_second, process_id="boot")
+        assert the_run(sent).status == Status.LOST
+
     def test_replacement_does_not_open_a_row(self, session: Session) -> None:
         sent = message()
         mine = attempt(sent, own_row=False)
@@ -246,6 +259,47 @@ class TestTransitions:
         runs.queue(session, sent, at=time.monotonic())
         runs.queue(session, sent, at=time.monotonic())
         assert TaskRun.objects.count() == 1
+
+
+class TestOutcomeThatCouldNotBeStored:
+    def outcome(self, raised: BaseException) -> tuple[str | None, BaseException | None]:
+        """As in Celery's tracer: the outcome is stored where it is caught, and told where that failed."""
+        try:
+            try:
+                self.fail(raised)
+            except Exception:  # noqa: BLE001 - as Celery does
+                self.store()
+        except BaseException as error:  # noqa: BLE001 - as Celery does
+            return endings.unstored(error)
+        raise AssertionError
+
+    def fail(self, raised: BaseException) -> None:
+        try:
+            raise KeyError("a detail")
+        except KeyError:
+            raise raised  # noqa: B904 - what was handled in the task stays its context
+
+    def store(self) -> None:
+        try:
+            raise OSError("refused")
+        except OSError as error:
+            raise ConnectionError("the backend is away") from error
+
+    def test_is_what_the_task_raised(self) -> None:
+        error = ValueError("as meant")
+        assert self.outcome(error) == (states.FAILURE, error)
+
+    def test_is_a_retry(self) -> None:
+        error = Retry()
+        assert self.outcome(error) == (states.RETRY, error)
+
+    @pytest.mark.parametrize("raised", [SystemExit(), KeyboardInterrupt()])
+    def test_is_nothing_when_the_attempt_was_interrupted(self, raised: BaseException) -> None:
+        assert self.outcome(raised) == endings.unstored(None) == (None, None)
+
+    def test_is_the_only_error_when_the_task_never_began(self) -> None:
+        error = ConnectionError("the backend is away")
+        assert endings.unstored(error) == (states.FAILURE, error)
 
 
 class TestPublish:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from traceback import format_exception
 from typing import Any
 
 from billiard.exceptions import SoftTimeLimitExceeded, TimeLimitExceeded, WorkerLostError
@@ -42,7 +43,10 @@ class Failure:
 
     @classmethod
     def of(cls, exception: BaseException | None, einfo: Any = None) -> Failure:
-        """From an exception and Celery's ``ExceptionInfo``, or what a result backend has kept of it."""
+        """From an exception and Celery's ``ExceptionInfo``, or what a result backend has kept of it.
+
+        Without either the exception's own traceback is kept.
+        """
         if exception is None:
             return cls()
         kind = type(exception)
@@ -53,7 +57,7 @@ class Failure:
             text = str(exception)
         except Exception:  # noqa: BLE001 - an exception may fail to say what it is
             text = ""
-        return cls(name[:255], capped(text), capped(_traceback(einfo)))
+        return cls(name[:255], capped(text), capped(_traceback(einfo) or _own_traceback(exception)))
 
 
 def of_attempt(state: str | None, retval: Any, failure: Failure | None, request: Any) -> Ending:
@@ -72,6 +76,18 @@ def of_attempt(state: str | None, retval: Any, failure: Failure | None, request:
     if state == states.FAILURE:
         return _failed(retval, failure or Failure.of(retval), retries)
     return Ending(status=Status.LOST, reason=INTERRUPTED, retries=retries)
+
+
+def unstored(error: BaseException | None) -> tuple[str | None, BaseException | None]:
+    """State and outcome of an attempt that was left with ``error`` and so has no state in ``task_postrun``.
+
+    That is an attempt whose task raised while Celery's result backend could not be reached: ``error`` is then
+    the backend's. (None, None) for an attempt that was interrupted.
+    """
+    if not isinstance(error, Exception):
+        return None, None
+    *_, raised = _as_far_as(error)
+    return (states.RETRY if isinstance(raised, Retry) else states.FAILURE), raised
 
 
 def of_child(exception: BaseException, einfo: Any) -> Ending:
@@ -142,6 +158,20 @@ def _retry_failure(retval: Any, failure: Failure | None) -> Failure:
     if failure is not None:
         return failure
     return Failure.of(retval.exc if isinstance(retval, Retry) and retval.exc else retval)
+
+
+def _as_far_as(error: BaseException) -> Iterator[BaseException]:
+    """``error`` and those during whose handling it was raised, where they came out of the same frame."""
+    outermost = error.__traceback__ and error.__traceback__.tb_frame
+    found: BaseException | None = error
+    while found is not None:
+        if found is error or (found.__traceback__ and found.__traceback__.tb_frame is outermost):
+            yield found
+        found = found.__context__
+
+
+def _own_traceback(exception: BaseException) -> str:
+    return "".join(format_exception(exception)) if exception.__traceback__ else ""
 
 
 def _traceback(einfo: Any) -> str:

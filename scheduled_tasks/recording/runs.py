@@ -101,6 +101,7 @@ CLOSE_UNSENT = f"""{CLOSE} "status" = '{Status.QUEUED}' AND "attempts" = 0"""
 CLOSE_UNDELIVERED = f"""{CLOSE} {REPLACEABLE}"""
 CLOSE_OF_CHILD = f"""{CLOSE} "process_id" IN (%(process_id)s, '')
     AND ("open_since" IS NOT NULL OR "status" = '{Status.LOST}')
+    AND NOT ("status" = '{Status.RETRYING}' AND "retries" > %(retries)s)
 """
 RETRY_OF_CHILD = f"""
 UPDATE "run" SET
@@ -237,7 +238,10 @@ def end(session: Session, attempt: Attempt, ending: Ending) -> None:
 
 
 def end_of_child(session: Session, message: Message, ending: Ending, *, process_id: str) -> None:
-    """Write what the worker's main process saw of an attempt whose own process could not say it."""
+    """Write what the worker's main process saw of an attempt whose own process could not say it.
+
+    ``ending.retries`` tells which attempt: one that has said that it will be retried is past its end.
+    """
     params = message.params | NOBODY | ending.params | {"process_id": process_id}
     statement = RETRY_OF_CHILD if ending.status == Status.RETRYING else CLOSE_OF_CHILD
     session.execute(statement, params, at=ending.at)

@@ -8,6 +8,7 @@ are those of Celery 5.7 (``celery/app/trace.py``, ``celery/worker/request.py``).
 from __future__ import annotations
 
 import os
+import sys
 import threading
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -97,6 +98,8 @@ def on_postrun(sender: Any, task_id: str, task: Any, retval: Any, state: str | N
     work = _work(task.request)
     if work is None:
         return
+    if state is None:
+        state, retval = endings.unstored(sys.exception())
     ending = endings.of_attempt(state, retval, work.failure, task.request)
     ending.log, ending.progress = work.output.log, work.output.progress
     if work.order is not None:
@@ -114,7 +117,9 @@ def on_failure(sender: Any, task_id: str, exception: BaseException, einfo: Any =
     request = sender.request
     if request.id == task_id and header_of(request) is None and not request.replaced_task_nesting:
         return
-    _end_of_child(task_id, endings.of_child(exception, einfo))
+    ending = endings.of_child(exception, einfo)
+    ending.retries = request.retries or 0
+    _end_of_child(task_id, ending)
 
 
 @quiet

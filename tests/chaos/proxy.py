@@ -56,7 +56,11 @@ class Proxy:
             if self._refusing:
                 client.close()
                 continue
-            server = socket.create_connection(self._target)
+            try:
+                server = socket.create_connection(self._target)
+            except OSError:  # the server is down
+                client.close()
+                continue
             self._sockets += [client, server]
             for pair in ((client, server), (server, client)):
                 threading.Thread(target=self._forward, args=pair, daemon=True).start()

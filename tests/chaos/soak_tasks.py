@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import signal
 import time
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 from uuid import uuid4
 
 from celery import Task, shared_task
@@ -14,6 +16,25 @@ from django.contrib.auth.models import User
 from django.db import transaction
 
 from scheduled_tasks import track
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A word of an execution, when it was written (``time.time()``), and the process and its parent."""
+
+    word: str
+    at: float
+    pid: int
+    parent: int
+
+    @classmethod
+    def all_of(cls, home: Path, celery_id: str) -> list[Self]:
+        """What the executions of a run wrote, in the order of time."""
+        lines = [line for file in home.glob(f"{celery_id}-*") for line in file.read_text().splitlines()]
+        entries = [
+            cls(word, float(at), int(pid), int(parent)) for word, at, pid, parent in map(str.split, lines)
+        ]
+        return sorted(entries, key=lambda entry: entry.at)
 
 
 class Book:
@@ -25,7 +46,7 @@ class Book:
 
     def write(self, word: str) -> None:
         with self._file.open("a") as file:
-            file.write(f"{word} ")
+            file.write(f"{word} {time.time()} {os.getpid()} {os.getppid()}\n")
 
 
 @shared_task(bind=True)
@@ -92,8 +113,9 @@ def write(self: Task, home: str, seconds: float) -> str:
 @shared_task(bind=True)
 def die(self: Task, home: str, seconds: float) -> None:
     """Only for a pool of processes."""
-    Book(self, home)
+    book = Book(self, home)
     time.sleep(seconds)
+    book.write("dies")
     os.kill(os.getpid(), signal.SIGKILL)
 
 

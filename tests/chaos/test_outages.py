@@ -71,6 +71,35 @@ def test_broker_that_is_away_while_a_task_ends(
     assert the_run(celery_id).status == Status.SUCCEEDED
 
 
+def test_result_backend_that_is_away_while_a_task_fails(
+    start_impatient: Start, broker_door: Proxy, tmp_path: Path
+) -> None:
+    own = start_impatient(env={"RESULT_BACKEND": broker_door.url}, concurrency=1)
+    celery_id = send(tasks.wait_for_file_and_fail, str(tmp_path / "done"), queue=own.queue)
+    running(celery_id)
+    broker_door.refuse()
+    (tmp_path / "done").touch()
+    run = ended(celery_id)
+    assert (run.status, run.error_type, run.error) == (Status.FAILED, "ValueError", "as meant")
+    assert "in wait_for_file_and_fail" in run.traceback
+    # Celery's main process calls it failed too, for another reason.
+    own.wait_for_log("ConnectionError")
+    assert the_run(celery_id).error == "as meant"
+
+
+def test_result_backend_that_is_away_while_a_task_asks_for_its_retry(
+    start_impatient: Start, broker_door: Proxy
+) -> None:
+    own = start_impatient(env={"RESULT_BACKEND": broker_door.url}, concurrency=1)
+    broker_door.refuse()
+    celery_id = send(tasks.succeed_at_attempt, 2, queue=own.queue)
+    run = ended(celery_id)
+    assert (run.status, run.attempts, run.retries) == (Status.SUCCEEDED, 2, 1)
+    # Celery's main process calls the first attempt failed when its words come too late.
+    own.wait_for_log("ConnectionError")
+    assert the_run(celery_id).status == Status.SUCCEEDED
+
+
 def test_task_that_holds_a_transaction_is_neither_failed_nor_delayed(start_impatient: Start) -> None:
     own = start_impatient(concurrency=2)
     began = time.monotonic()
