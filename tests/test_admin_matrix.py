@@ -62,6 +62,7 @@ ADDRESSES: dict[str, tuple[str, Ask, list[Ask]]] = {
         ],
     ),
     "scheduledtask_rows": (NO_ONE, READ, [METHOD_NOT_ALLOWED]),
+    "scheduledtask_timeline": (NO_ONE, READ, [METHOD_NOT_ALLOWED]),
     "scheduledtask_change": (TASK, READ, [Ask(VIEW, {"name": "x", "enabled": ""})]),
     "scheduledtask_history": (TASK, READ, [READ]),
     "scheduledtask_schedule": (TASK, Ask(CHANGE), [Ask(CHANGE, SCHEDULE, changes=True)]),

@@ -9,6 +9,7 @@ from django.contrib import admin
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.contrib.admin.options import IncorrectLookupParameters
 from django.contrib.admin.utils import unquote
+from django.contrib.admin.views.main import PAGE_VAR
 from django.core.exceptions import BadRequest
 from django.db import transaction
 from django.db.models import QuerySet
@@ -31,6 +32,7 @@ from .changelist import (
     TaskChangeList,
     TaskPaginator,
     digest,
+    facts_of,
     headers,
 )
 from .changes import TaskChanges, get_only
@@ -38,6 +40,7 @@ from .forms import ScheduleForm
 from .gate import needs
 from .reply import from_script
 from .row import TaskRow
+from .timeline import Timeline
 
 
 @admin.register(ScheduledTask)
@@ -49,6 +52,7 @@ class ScheduledTaskAdmin(TaskChanges):
     drawer_template = "admin/scheduled_tasks/_drawer.html"
     preview_template = "admin/scheduled_tasks/_preview.html"
     poll_template = "admin/scheduled_tasks/_poll.html"
+    timeline_template = "admin/scheduled_tasks/timeline.html"
 
     list_display = ("name", "schedule", "next_run", "last_run", "duration", "status")
     list_filter = (StateFilter,)
@@ -64,6 +68,7 @@ class ScheduledTaskAdmin(TaskChanges):
         prefix = f"{self.opts.app_label}_{self.opts.model_name}"
         own = [
             path("rows/", view(self.rows_view), name=f"{prefix}_rows"),
+            path("timeline/", view(self.timeline_view), name=f"{prefix}_timeline"),
             path("<int:pk>/schedule/", view(self.schedule_view), name=f"{prefix}_schedule"),
             path("<int:pk>/schedule/preview/", view(self.preview_view), name=f"{prefix}_preview"),
             path("<int:pk>/enabled/", view(self.enabled_view), name=f"{prefix}_enabled"),
@@ -155,6 +160,17 @@ class ScheduledTaskAdmin(TaskChanges):
         response = TemplateResponse(request, self.poll_template, context)
         response["ETag"] = version
         return response
+
+    @get_only
+    @needs(Action.VIEW)
+    def timeline_view(self, request: HttpRequest) -> HttpResponse:
+        """The planned runs of the next 24 hours, a page of its own."""
+        context = {
+            **self.page_context(request),
+            "title": _("Next 24 hours"),
+            "timeline": Timeline(facts_of(request), request.GET.get(PAGE_VAR, "1")),
+        }
+        return TemplateResponse(request, self.timeline_template, context)
 
     @needs(Action.VIEW)
     def change_view(
