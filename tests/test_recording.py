@@ -15,6 +15,7 @@ from celery import states
 from celery.exceptions import Retry
 from django.db import DataError, OperationalError, connection, transaction
 from django.test import override_settings
+from django.test.utils import CaptureQueriesContext
 from django_celery_beat.models import IntervalSchedule, PeriodicTask
 
 from scheduled_tasks import recording
@@ -86,12 +87,50 @@ class TestTransitions:
         run = the_run(sent)
         assert (run.attempts, run.reason) == (1, "")
 
-    def test_end_writes_the_start_that_was_lost(self, session: Session) -> None:
+    @pytest.mark.parametrize("status", [Status.SUCCEEDED, Status.RETRYING, Status.LOST])
+    def test_end_writes_the_start_that_was_lost(self, status: Status, session: Session) -> None:
         sent = message()
+        runs.end(session, attempt(sent), runs.Ending(status=status))
+        run = the_run(sent)
+        assert (run.status, run.attempts) == (status, 1)
+        assert run.started_at is not None
+
+    def test_start_and_end_that_come_together_are_one_statement(self, session: Session) -> None:
+        sent = message(queue="celery", redelivered=True)
+        runs.queue(session, sent, at=time.monotonic())
+        mine = attempt(sent, at=time.monotonic() - 3)
+        ending = runs.Ending(status=Status.SUCCEEDED, summary='{"rows": 3}')
+        with CaptureQueriesContext(connection) as made:
+            runs.end(ordinary_session(), mine, ending)
+        assert sum(not query["sql"].startswith(("SAVEPOINT", "RELEASE")) for query in made) == 1
+        run = the_run(sent)
+        assert (run.status, run.attempts, run.worker, run.pid) == (Status.SUCCEEDED, 1, "w@host", 7)
+        assert (run.summary_data, run.reason, run.redelivered) == ({"rows": 3}, "", True)
+        assert not run.is_open
+        assert timedelta(seconds=3) <= run.duration < timedelta(seconds=60)
+        runs.end(session, mine, ending)
+        assert (the_run(sent).attempts, the_run(sent).reason) == (1, "")
+
+    def test_start_and_end_that_come_together_follow_an_attempt_that_did_not_end(
+        self, session: Session
+    ) -> None:
+        sent = message()
+        runs.start(session, attempt(sent))
         runs.end(session, attempt(sent), runs.Ending(status=Status.SUCCEEDED))
         run = the_run(sent)
-        assert (run.status, run.attempts) == (Status.SUCCEEDED, 1)
-        assert run.started_at is not None
+        assert (run.status, run.attempts, run.reason) == (Status.SUCCEEDED, 2, runs.AGAIN)
+
+    def test_start_and_end_that_come_together_leave_a_hard_end_as_it_is(self, session: Session) -> None:
+        sent = message()
+        runs.end(session, attempt(sent), runs.Ending(status=Status.FAILED, error="the end"))
+        runs.end(session, attempt(sent), runs.Ending(status=Status.SUCCEEDED))
+        run = the_run(sent)
+        assert (run.status, run.error, run.attempts, run.reason) == (
+            Status.FAILED,
+            "the end",
+            2,
+            runs.REPEATED,
+        )
 
     def test_retry_keeps_the_first_start_and_counts_attempts(self, session: Session) -> None:
         sent = message()

@@ -50,6 +50,11 @@ def record(write: Write, *, wait: bool = True, inline: bool = False, size: int =
     return None
 
 
+def is_connected() -> bool:
+    """Whether the writer holds a connection, so that what is handed over now is written at once."""
+    return _writer is not None and _writer.connected
+
+
 def later(key: Hashable, seconds: float, write: Write) -> None:
     """Have ``write`` carried out after ``seconds``, unless one with the same ``key`` is already waiting.
 
@@ -71,10 +76,7 @@ def ask(question: Callable[[Session], Answer], timeout: float) -> Answer:
 
 def in_transaction() -> bool:
     """Whether the calling thread is inside a transaction on the database of the runs."""
-    name = alias()
-    return any(
-        open_.alias == name and open_.in_atomic_block for open_ in connections.all(initialized_only=True)
-    )
+    return connections[alias()].in_atomic_block
 
 
 def under_test() -> bool:

@@ -18,6 +18,8 @@ TASK_NAME = "periodic_task_name"
 FROM_BEAT = "celery_beat_task"
 """Name of the header that Celery's beat adds; a person's "Run selected tasks" does not."""
 
+TRIGGERS = tuple(Trigger.values)
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Header:
@@ -41,7 +43,7 @@ class Header:
         """The header among a message's ``headers``; None when they belong to no scheduled task."""
         headers = headers or {}
         own, name = headers.get(NAME), headers.get(TASK_NAME)
-        if not isinstance(own, Mapping):
+        if not isinstance(own, dict):
             own = {}
         name = own.get("name") or name
         if not name:
@@ -51,7 +53,7 @@ class Header:
         return cls(
             name=str(name)[:200],
             task=_number(own.get("task")),
-            trigger=trigger if trigger in Trigger.values else by_default,
+            trigger=trigger if trigger in TRIGGERS else by_default,
             actor=str(own.get("actor") or "")[:150],
             scheduled_for=moment(own.get("scheduled_for")),
             retry_of=_number(own.get("retry_of")),
@@ -69,6 +71,8 @@ class Header:
 
 def moment(value: Any) -> datetime | None:
     """An aware time from ISO 8601 text (a text without a zone is UTC); None when it is not one."""
+    if value is None:
+        return None
     try:
         found = value if isinstance(value, datetime) else datetime.fromisoformat(value)
     except (TypeError, ValueError):

@@ -70,7 +70,8 @@ UPDATE "run" SET
 WHERE "celery_id" = %(celery_id)s AND {STARTABLE}
 """
 REPEAT = """
-UPDATE "run" SET "attempts" = "attempts" + 1, "reason" = %(repeated)s WHERE "celery_id" = %(celery_id)s
+UPDATE "run" SET "attempts" = "attempts" + 1, "reason" = %(repeated)s
+WHERE "celery_id" = %(celery_id)s AND "token" <> %(token)s
 """
 END = f"""
 UPDATE "run" SET
@@ -79,6 +80,22 @@ UPDATE "run" SET
     "traceback" = %(traceback)s, "log" = %(log)s, "progress" = %(progress)s,
     "reason" = CASE WHEN %(reason)s = '' THEN "reason" ELSE %(reason)s END
 WHERE "celery_id" = %(celery_id)s AND "token" = %(token)s AND {REPLACEABLE}
+"""
+START_AND_END = f"""
+UPDATE "run" SET
+    "reason" = CASE
+        WHEN %(reason)s <> '' THEN %(reason)s
+        WHEN "status" = '{Status.RUNNING}' AND "token" <> %(token)s THEN %(again)s
+        ELSE ''
+    END,
+    "attempts" = "attempts" + CASE WHEN "token" = %(token)s THEN 0 ELSE 1 END,
+    "started_at" = COALESCE("started_at", {{began}}), "finished_at" = {{ago}}, "open_since" = NULL,
+    "status" = %(status)s, "retries" = %(retries)s, "token" = %(token)s, "process_id" = %(process_id)s,
+    "worker" = %(worker)s, "pid" = %(pid)s, "queue" = %(queue)s,
+    "redelivered" = ("redelivered" OR %(redelivered)s), "summary" = %(summary)s,
+    "error_type" = %(error_type)s, "error" = %(error)s, "traceback" = %(traceback)s, "log" = %(log)s,
+    "progress" = %(progress)s
+WHERE "celery_id" = %(celery_id)s AND {REPLACEABLE}
 """
 INTERRUPT = f"""
 UPDATE "run" SET
@@ -230,11 +247,19 @@ def _open_started(session: Session, params: dict[str, Any], at: float) -> None:
 
 
 def end(session: Session, attempt: Attempt, ending: Ending) -> None:
-    """Write how ``attempt`` ended; if its start could not be written, that first."""
-    if not attempt.started:
-        start(session, attempt)
+    """Write how ``attempt`` ended, together with its start if that is not yet written."""
     statement = PAUSE if ending.status in OPEN else INTERRUPT if ending.status == Status.LOST else END
+    if not attempt.started:
+        if statement is END and _end_unstarted(session, attempt, ending):
+            return
+        start(session, attempt)
     session.execute(statement, attempt.params | ending.params, at=ending.at)
+
+
+def _end_unstarted(session: Session, attempt: Attempt, ending: Ending) -> bool:
+    lasted = max(0, int((ending.at - attempt.at) * 1_000_000))
+    params = attempt.params | ending.params | {"again": AGAIN, "lasted": lasted}
+    return bool(session.execute(START_AND_END, params, at=ending.at))
 
 
 def end_of_child(session: Session, message: Message, ending: Ending, *, process_id: str) -> None:

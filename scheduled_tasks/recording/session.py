@@ -30,6 +30,11 @@ AGO = {
 }
 """The moment ``age`` microseconds before the database's clock: a late write still stores a true time."""
 
+BEGAN = {
+    vendor: text.replace("%(age)s", "(%(age)s + %(lasted)s)")  # ``lasted`` microseconds earlier
+    for vendor, text in AGO.items()
+}
+
 CLIENT_TIMEOUTS = {
     "postgresql": {"connect_timeout": 5, "tcp_user_timeout": 15_000},
     "mysql": {"connect_timeout": 5, "read_timeout": 30, "write_timeout": 30},
@@ -48,7 +53,10 @@ PARAMETER = re.compile(r"%\((\w+)\)s")
 IDENTIFIER = re.compile(r'"(\w+)"')
 
 Statement = str
-"""SQL with named parameters, tables ``"run"``, ``"task"`` and ``"process"``, and ``{ago}`` for a time."""
+"""SQL with named parameters, tables ``"run"``, ``"task"`` and ``"process"``, and ``{ago}`` for a time.
+
+``{began}`` is the time ``%(lasted)s`` microseconds before that.
+"""
 
 
 def alias() -> str:
@@ -126,7 +134,8 @@ class Session:
         compiled = self._compiled.get(statement)
         if compiled is None:
             quote = self.connection.ops.quote_name
-            text = statement.replace("{ago}", AGO[self.connection.vendor])
+            vendor = self.connection.vendor
+            text = statement.replace("{ago}", AGO[vendor]).replace("{began}", BEGAN[vendor])
             text = IDENTIFIER.sub(lambda found: quote(TABLES.get(found[1], found[1])), text)
             compiled = text, tuple(set(PARAMETER.findall(text)) - {"age"})
             self._compiled[statement] = compiled

@@ -117,6 +117,12 @@ class Writer:
         self._used_at = 0.0
         self._closing = False
 
+    @property
+    def connected(self) -> bool:
+        """Whether a connection is open at the moment."""
+        session = self.session
+        return session is not None and session.is_open
+
     def put(self, write: Write, *, wait: bool, size: int = 1_000) -> Order:
         """Hand over ``write``; with ``wait``, return once it is done, after ``RECORD_WAIT`` at the latest.
 
@@ -212,15 +218,15 @@ class Writer:
                 self._append(Order(write))
 
     def _idle(self, now: float) -> bool:
-        if self.session is None or not self.session.is_open or self._orders:
+        if not self.connected or self._orders:
             return False
-        return not settings.OWN_CONNECTION or now - self._used_at >= IDLE_CLOSE
+        return now - self._used_at >= IDLE_CLOSE or not settings.OWN_CONNECTION
 
     def _patience(self, now: float) -> float | None:
         moments = [due for due, _ in self._later.values()]
         if self._orders:
             moments.append(self._retry_at)
-        elif self.session is not None and self.session.is_open:
+        elif self.connected:
             moments.append(self._used_at + IDLE_CLOSE)
         return max(0.0, min(moments) - now) if moments else None
 
@@ -241,19 +247,20 @@ class Writer:
                 order.done.ring()
 
     def _write(self, order: Order) -> None:
-        if order.write is None:
+        write = order.write
+        if write is None:
             return
         if self.session is None:
             self.session = own_session() if settings.OWN_CONNECTION else ordinary_session()
         used = self.session.is_open
         try:
-            order.write(self.session)
+            write(self.session)
         except TRANSIENT:
             if not used or self.session.is_locked_out:
                 raise
             # The server may have closed the connection while it was idle.
             self.session.close()
-            order.write(self.session)
+            write(self.session)
 
     def _put_off(self, order: Order, error: Exception) -> None:
         order.tries += 1
