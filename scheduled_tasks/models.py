@@ -10,7 +10,7 @@ import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from django.db import models
+from django.db import models, router
 from django.db.models.functions import Coalesce
 from django.utils.functional import cached_property
 from django.utils.translation import gettext_lazy as _
@@ -39,6 +39,11 @@ class UtcNow(models.Func):
         # Doubled twice: for the template and for the statement's own parameters.
         moment = "STRFTIME('%%%%Y-%%%%m-%%%%d %%%%H:%%%%M:%%%%f', 'now')"
         return self.as_sql(compiler, connection, template=moment, **context)
+
+
+def database() -> str:
+    """The alias of the database that the tasks and all of this app's rows live in, as the routers say."""
+    return router.db_for_write(ScheduledTask)
 
 
 def database_now() -> datetime:

@@ -14,6 +14,7 @@ from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from django.core.exceptions import ValidationError
 from django.db import transaction
 from django.utils.translation import gettext as _
 
@@ -29,6 +30,7 @@ from .models import (
     TaskState,
     Trigger,
     UtcNow,
+    database,
     database_now,
 )
 from .overview import next_run
@@ -49,7 +51,7 @@ class Refused(Exception):
     """An operation that was not carried out; its text is one sentence for the person.
 
     ``code`` is one of ``"gone"``, ``"overlap"``, ``"arguments"``, ``"broker"``, ``"unknown_task"``,
-    ``"timezone"``, ``"kind"``, ``"conflict"``, ``"no_default"``, ``"ended"``, ``"pool"``.
+    ``"timezone"``, ``"kind"``, ``"conflict"``, ``"no_default"``, ``"ended"``, ``"pool"``, ``"invalid"``.
     ``run`` is the run concerned, where there is one.
     """
 
@@ -94,7 +96,7 @@ def run_now(
             task_id=task.pk,
             name=task.name,
             trigger=trigger,
-            actor=actor.name,
+            actor=actor.name[:150],
             retry_of=retry_of,
             queued_at=UtcNow(),
             open_since=UtcNow(),
@@ -199,7 +201,7 @@ def cancel(run_id: int, *, actor: Actor) -> TaskRun:
         raise Refused("pool", str(error), run=run) from error
     except publishing.Unreachable as error:
         raise Refused("broker", said(str(error)), run=run) from error
-    with transaction.atomic():
+    with transaction.atomic(using=database()):
         _cancelled(run, by=actor.name[:150])
         actor.log(task, _("Cancelled run %(id)s.") % {"id": run.pk})
     run.refresh_from_db()
@@ -300,7 +302,8 @@ def reset(task_id: int, *, actor: Actor) -> ScheduledTask:
 def skip_next(task_id: int, *, actor: Actor, skip: bool = True) -> ScheduledTask:
     """Leave out the next run on schedule, once; or take that back."""
     with _locked(task_id) as task:
-        TaskState.objects.filter(task_id=task.pk).update(skip_next=skip)
+        if not TaskState.objects.filter(task_id=task.pk, skip_next=not skip).update(skip_next=skip):
+            return task
         actor.log(task, _("Skip the next run.") if skip else _("Do not skip the next run."))
     return _task(task_id)
 
@@ -345,12 +348,17 @@ def _locked(task_id: int) -> Iterator[ScheduledTask]:
     """The task, its row locked until the block ends.
 
     The state row is written first: on SQLite only a transaction that begins with a write waits its turn.
+    Raises :class:`Refused` when there is no such task, or django-celery-beat does not let it be saved.
     """
-    _task(task_id)
-    with transaction.atomic():
-        TaskState.objects.bulk_create([TaskState(task_id=task_id)], ignore_conflicts=True)
-        ScheduledTask.objects.select_for_update().filter(pk=task_id).values_list("pk").first()
-        yield _task(task_id)
+    name = _task(task_id).name
+    try:
+        with transaction.atomic(using=database()):
+            TaskState.objects.bulk_create([TaskState(task_id=task_id)], ignore_conflicts=True)
+            ScheduledTask.objects.select_for_update().filter(pk=task_id).values_list("pk").first()
+            yield _task(task_id)
+    except ValidationError as error:  # the row is as only a bulk write past django-celery-beat leaves it
+        message = _("%(name)s cannot be saved: %(error)s Correct it in django-celery-beat's admin first.")
+        raise Refused("invalid", message % {"name": name, "error": " ".join(error.messages)}) from error
 
 
 def _task(task_id: int) -> ScheduledTask:

@@ -10,13 +10,14 @@ import logging
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from copy import copy
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, TextIO
 
 from celery import Celery
 from django.core.exceptions import ValidationError
-from django.db import DatabaseError, DataError, IntegrityError, connections, router, transaction
+from django.db import DatabaseError, DataError, IntegrityError, connections, transaction
 from django.db.models import F, Q
 from django.utils.translation import gettext as _
 
@@ -28,12 +29,13 @@ from .models import (
     ScheduledTask,
     ScheduledTaskQuerySet,
     TaskState,
+    database,
     database_now,
 )
 from .reasons import said
 from .schedules import Unschedulable
 from .sync_plan import UNCOUNTED, Kind, Step, forgotten, plan
-from .task_fields import BLANK, change, values_of
+from .task_fields import BLANK, change, save_state, values_of
 
 LEASE = "sync"
 
@@ -121,7 +123,7 @@ def sync_at_migrate(
     Not after ``flush``, which gives no plan; not while the tables are missing; not under a test runner. What
     goes wrong is said on the standard error stream and fails no migration.
     """
-    if "plan" not in kwargs or under_test_runner() or using != _database() or not tables_exist(using):
+    if "plan" not in kwargs or under_test_runner() or using != database() or not tables_exist(using):
         return
     try:
         report = sync()
@@ -148,7 +150,7 @@ def under_test_runner() -> bool:
 def tables_exist(using: str | None = None) -> bool:
     """Whether the tables that a sync needs are in the database."""
     models = (ScheduledTask, TaskState, CodeDefault, Lease)
-    connection = connections[using or _database()]
+    connection = connections[using or database()]
     return {model._meta.db_table for model in models} <= set(connection.introspection.table_names())
 
 
@@ -180,10 +182,6 @@ def apply_default(task: ScheduledTask) -> None:
     default.save(update_fields=["chosen"])
 
 
-def _database() -> str:
-    return router.db_for_write(ScheduledTask)
-
-
 @contextmanager
 def _alone(code: Code) -> Iterator[None]:
     """A transaction in which no other sync runs and no operation changes the tasks concerned.
@@ -192,31 +190,31 @@ def _alone(code: Code) -> Iterator[None]:
     rows it must find are made before it, and all tasks are locked before one is saved: an operation holds
     one task's lock when it asks for the row in which django-celery-beat notes every change.
     """
-    database = _database()
-    Lease.objects.using(database).bulk_create([Lease(name=LEASE)], ignore_conflicts=True)
+    alias = database()
+    Lease.objects.using(alias).bulk_create([Lease(name=LEASE)], ignore_conflicts=True)
     states = [TaskState(task_id=pk) for pk in _concerned(code).values_list("pk", flat=True)]
-    TaskState.objects.using(database).bulk_create(states, ignore_conflicts=True, batch_size=500)
-    with transaction.atomic(using=database):
-        Lease.objects.using(database).filter(name=LEASE).update(epoch=F("epoch") + 1)
+    TaskState.objects.using(alias).bulk_create(states, ignore_conflicts=True, batch_size=500)
+    with transaction.atomic(using=alias):
+        Lease.objects.using(alias).filter(name=LEASE).update(epoch=F("epoch") + 1)
         list(_concerned(code).select_for_update().order_by("pk").values_list("pk", flat=True))
         yield
 
 
 def _concerned(code: Code) -> ScheduledTaskQuerySet:
-    known = CodeDefault.objects.using(_database())
-    return ScheduledTask.objects.using(_database()).filter(
+    known = CodeDefault.objects.using(database())
+    return ScheduledTask.objects.using(database()).filter(
         Q(pk__in=known.values("task_id")) | Q(name__in=code.names)
     )
 
 
 def _planned(code: Code, *, pause_gone: bool, recreate: bool) -> list[Step]:
-    known = list(CodeDefault.objects.using(_database()))
+    known = list(CodeDefault.objects.using(database()))
     tasks = _concerned(code).with_schedules()
     return plan(code, known=known, tasks=tasks, pause_gone=pause_gone, recreate=recreate)
 
 
 def _problems(code: Code) -> list[str]:
-    lost = forgotten(code, CodeDefault.objects.using(_database()))
+    lost = forgotten(code, CodeDefault.objects.using(database()))
     if not lost:
         return list(code.problems)
     sentence = _(
@@ -231,7 +229,7 @@ def _apply(step: Step, now: datetime) -> str:
     if step.kind in ("unchanged", "deleted"):
         return ""
     try:
-        with transaction.atomic(using=_database()):
+        with transaction.atomic(using=database()):
             if step.declared is not None:
                 _store(step, step.declared, now)
             elif step.known is not None:
@@ -266,11 +264,12 @@ def _pause(known: CodeDefault, task: ScheduledTask | None, now: datetime) -> Non
     if task is None or not task.enabled:
         return
     state = task.state
+    before = copy(state)
     task.enabled = False
     state.paused_by, state.paused_at, state.paused_by_name = PausedBy.SYNC, now, ""
     state.pause_note, state.skip_next = "", False
     task.save()  # type: ignore[no-untyped-call]
-    state.save()
+    save_state(state, before)
 
 
 def _report(steps: list[Step], problems: list[str]) -> SyncReport:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+from copy import copy
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any, TypeVar
@@ -108,6 +109,7 @@ def change(task: ScheduledTask, changes: dict[str, Any], now: datetime, *, resum
         InvalidCron, schedules.Unschedulable: for a schedule that is none.
     """
     state = task.state
+    before = copy(state)
     was_enabled = task.enabled and task.pk is not None
     if resume:
         changes = {"enabled": True, **changes}
@@ -121,7 +123,17 @@ def change(task: ScheduledTask, changes: dict[str, Any], now: datetime, *, resum
         state.paused_by = state.paused_by_name = state.pause_note = ""
     task.save()  # type: ignore[no-untyped-call]
     state.task_id = task.pk
-    state.save()
+    save_state(state, before)
+
+
+def save_state(state: TaskState, before: TaskState) -> None:
+    """Write the columns in which ``state`` differs from ``before``; beat may be writing the others."""
+    if state._state.adding:
+        state.save()
+        return
+    names = [field.attname for field in TaskState._meta.concrete_fields]
+    changed = [name for name in names if getattr(state, name) != getattr(before, name)]
+    state.save(update_fields=changed)
 
 
 def _write(task: ScheduledTask, state: TaskState, values: dict[str, Any]) -> None:

@@ -12,7 +12,16 @@ from django_celery_beat.models import ClockedSchedule, CrontabSchedule, Interval
 
 from scheduled_tasks import operations, schedules
 from scheduled_tasks.cron import InvalidCron
-from scheduled_tasks.models import PausedBy, ScheduledTask, Status, TaskRun, TaskState, Trigger, database_now
+from scheduled_tasks.models import (
+    CodeDefault,
+    PausedBy,
+    ScheduledTask,
+    Status,
+    TaskRun,
+    TaskState,
+    Trigger,
+    database_now,
+)
 from scheduled_tasks.operations import Actor, Conflict, Refused
 from scheduled_tasks.recording import endings, runs
 from scheduled_tasks.recording.header import Header
@@ -306,3 +315,43 @@ def test_skip_next_can_be_taken_back(anna, audit):
     operations.skip_next(task.pk, actor=anna, skip=False)
     assert not state_of(task).skip_next
     assert len(audit) == 2
+
+
+def test_a_row_that_cannot_be_saved_is_refused_in_words(anna, audit):
+    (task,) = ScheduledTask.objects.bulk_create([ScheduledTask(name="bare", task="tests.add")])
+    with pytest.raises(Refused, match="bare cannot be saved: One of clocked, interval, crontab") as refusal:
+        operations.disable(task.pk, actor=anna)
+    assert refusal.value.code == "invalid"
+    assert ScheduledTask.objects.get(pk=task.pk).enabled
+    assert audit == []
+
+
+def test_a_person_with_a_very_long_name_can_run_a_task():
+    anna = Actor("anna@" + "x" * 250, lambda task, message: None)
+    run = operations.run_now(make_task().pk, actor=anna, celery_id=new_id())
+    assert run.actor == anna.name[:150]
+
+
+def test_skipping_twice_is_logged_once(anna, audit):
+    task = make_task()
+    operations.skip_next(task.pk, actor=anna)
+    operations.skip_next(task.pk, actor=anna)
+    assert [message for _name, message in audit] == ["Skip the next run."]
+    assert state_of(task).skip_next
+
+
+def test_a_reset_leaves_what_beat_writes_meanwhile(anna, monkeypatch):
+    task = make_task(description="edited")
+    later = database_now() + timedelta(hours=1)
+    CodeDefault.objects.create(task_id=task.pk, name=task.name, declared={"description": "as declared"})
+    TaskState.objects.create(task_id=task.pk, accounted_until=database_now())
+    saving = ScheduledTask.save
+
+    def beat_claims_first(self, *args, **kwargs):
+        TaskState.objects.filter(task_id=self.pk).update(accounted_until=later, next_run_at=later)
+        saving(self, *args, **kwargs)
+
+    monkeypatch.setattr(ScheduledTask, "save", beat_claims_first)
+    operations.reset(task.pk, actor=anna)
+    assert ScheduledTask.objects.get(pk=task.pk).description == "as declared"
+    assert (state_of(task).accounted_until, state_of(task).next_run_at) == (later, later)

@@ -286,6 +286,23 @@ def test_gone_from_code_is_flagged_and_paused(declare, sync):
     assert sync().gone == ()
 
 
+def test_pausing_what_is_gone_leaves_what_beat_writes_meanwhile(declare, sync, monkeypatch):
+    declare("0 3 * * *")
+    sync()
+    later = database_now() + timedelta(hours=1)
+    saving = ScheduledTask.save
+
+    def beat_claims_first(self, *args, **kwargs):
+        TaskState.objects.filter(task_id=self.pk).update(accounted_until=later)
+        saving(self, *args, **kwargs)
+
+    monkeypatch.setattr(ScheduledTask, "save", beat_claims_first)
+    declare("0 4 * * *", name="other")
+    assert sync().gone == ("purge",)
+    assert get().state.paused_by == PausedBy.SYNC
+    assert get().state.accounted_until == later
+
+
 def test_back_in_code_is_resumed_from_now(declare, sync):
     declare("0 3 * * *")
     declare("0 3 * * *", "other", more=True)
