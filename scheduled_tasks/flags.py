@@ -83,5 +83,5 @@ def _late(facts: Facts) -> Q:
     for grace in facts.graces:
         moment = facts.now - late_after(grace)
         late |= Q(enabled=True, scheduled_state__grace=grace, scheduled_state__next_run_at__lt=moment)
-        late |= Q(scheduled_state__grace=grace, pk__in=queued.filter(queued_at__lt=moment).values("task_id"))
+        late |= Q(scheduled_state__grace=grace, pk__in=queued.filter(open_since__lt=moment).values("task_id"))
     return late

@@ -12,7 +12,7 @@ from scheduled_tasks import flags, overview
 from scheduled_tasks.facts import Facts
 from scheduled_tasks.flags import Flag
 from scheduled_tasks.health import problems
-from scheduled_tasks.models import Lease, ProcessKind, Status, TaskState, database_now
+from scheduled_tasks.models import Lease, ProcessKind, Status, TaskRun, TaskState, database_now
 from scheduled_tasks.overview import State
 from tests.factories import make_process, make_run, make_task
 
@@ -219,7 +219,7 @@ def test_each_task_gets_its_own_runs_newest_first():
     for row in rows:
         ids = [run.id for run in row.recent]
         assert ids == sorted(ids, reverse=True)
-        assert {run.task_id for run in row.recent} == {row.task.pk}
+        assert set(ids) <= set(TaskRun.objects.filter(task_id=row.task.pk).values_list("pk", flat=True))
 
 
 @pytest.mark.parametrize("number", [1, 50])

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
-from functools import cached_property
 from uuid import uuid4
 from zlib import crc32
 
 from django.utils import timezone
+from django.utils.functional import cached_property
+from django.utils.html import format_html_join
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
@@ -270,15 +271,65 @@ class TaskRow:
         return str(uuid4())
 
     @property
-    def labels(self) -> dict[str, str]:
-        """What a screen reader says of each control, by the control's name."""
-        name = {"name": self.name, "runs": self.strip_words}
-        return {control: pattern % name for control, pattern in words.row_labels().items()}
+    def texts(self) -> dict[str, str]:
+        """What rows differ in, by the names it has in ``_row.html``."""
+        next_at, last_at, sign, progress = self.next_at, self.last_at, self.sign, self.progress
+        return {
+            "id": self.id,
+            "key": self.key,
+            "name": self.name,
+            "badges": self.badges_html,
+            "description": self.description,
+            "label": self.label,
+            "raw": self.raw,
+            "other_zone": self.other_zone,
+            "next_iso": next_at.iso if next_at else "",
+            "next_exact": next_at.exact if next_at else "",
+            "next_relative": next_at.relative if next_at else "",
+            "next_clock": self.next_clock,
+            "next_word": "" if next_at else self.next_word,
+            "next_note": self.next_note,
+            "last_iso": last_at.iso if last_at else "",
+            "last_exact": last_at.exact if last_at else "",
+            "last_relative": last_at.relative if last_at else "",
+            "last_by": self.last_by,
+            "duration": self.duration,
+            "hint": self.duration_hint,
+            "since": self.running_since.isoformat() if self.running_since else "",
+            "state_label": self.state_label,
+            "sign_word": sign.word,
+            "sign_note": sign.note,
+            "progress": progress.label if progress else "",
+            "percent": "" if progress is None or progress.percent is None else str(progress.percent),
+            "run_ids": self.run_ids,
+            "strip": self.strip,
+            "strip_words": self.strip_words,
+            "run_key": self.run_key,
+            "declared_label": self.declared_label,
+        }
 
     @property
-    def words(self) -> dict[str, str]:
-        """Words that every row has."""
-        return words.row_words()
+    def traits(self) -> tuple[tuple[str, object], ...]:
+        """What many rows have in common, by the names it has in ``_row.html``."""
+        return (
+            ("is_open", self.is_open),
+            ("enabled", self.enabled),
+            ("editable", self.editable),
+            ("never", self.never),
+            ("late_too", self.late_too),
+            ("skips_next", self.row.state.skip_next),
+            ("resettable", bool(self.row.edited) and not self.row.gone),
+            ("next_kind", self.next_at.kind if self.next_at else ""),
+            ("last_icon", self.last_icon),
+            ("sign_tone", self.sign.tone),
+            ("sign_glyph", self.sign.glyph),
+        )
+
+    @property
+    def badges_html(self) -> SafeString:
+        """The badges, each with what it means on hover."""
+        shown = [(" st-badge-warn" if each.warn else "", each.title, each.text) for each in self.badges]
+        return format_html_join("\n", '<span class="st-badge{}" title="{}">{}</span>', shown)
 
     @cached_property
     def key(self) -> str:

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import lru_cache
 from math import sqrt
 from typing import Protocol
 
 from django.utils.html import format_html
 from django.utils.safestring import SafeString, mark_safe
+from django.utils.translation import get_language, ngettext
 from django.utils.translation import gettext as _
-from django.utils.translation import ngettext
 
 from ..models import Status
 from ..recent import RECENT_RUNS
@@ -20,9 +21,9 @@ from ..recent import RECENT_RUNS
 SHORT = 3
 """Pixels: the shortest bar."""
 
-SOLID = {Status.SUCCEEDED: "b-ok", Status.FAILED: "b-bad"}
+SOLID: Mapping[str, str] = {Status.SUCCEEDED: "b-ok", Status.FAILED: "b-bad"}
 HOLLOW = {Status.TIMED_OUT, Status.LOST}
-DOTTED = {Status.MISSED: "b-warn", Status.EXPIRED: "b-warn"}
+DOTTED: Mapping[str, str] = {Status.MISSED: "b-warn", Status.EXPIRED: "b-warn"}
 OPEN = {Status.RUNNING, Status.RETRYING, Status.QUEUED, Status.WAITING}
 PROBLEMS = {Status.FAILED, *HOLLOW, *DOTTED}
 
@@ -55,50 +56,59 @@ class Bars:
         """How tall a duration's bar is."""
         return max(SHORT, round(self.tall * sqrt(seconds / self.longest))) if self.longest else SHORT
 
-    def bar(self, run: Run, place: int) -> str:
-        """One run's bar; a mark under the baseline tells a problem without colour."""
-        status, x = Status(run.status), place * self.pitch
-        height = self.height(_seconds(run))
-        mark = self.mark(status, x) if status in PROBLEMS else ""
-        if status in OPEN:
-            return self.stripes("b-busy", x, 3)
-        if status in SOLID:
-            return self.rect(SOLID[status], x, self.base - height, height) + mark
-        if status in HOLLOW:
-            return self.hollow(x, max(height, 6)) + mark
-        if status in DOTTED:
-            return self.stripes(DOTTED[status], x, 4) + mark
-        return self.rect("b-skip", x, self.base - 2, 2)
+    def paths(self, bars: Iterable[tuple[str, float]], first: int) -> str:
+        """The bars from place ``first`` on, as one path per kind; each comes as status and seconds."""
+        drawn: dict[str, str] = {}
+        for place, (status, seconds) in enumerate(bars, first):
+            for css, shape in self.bar(status, seconds, place * self.pitch):
+                drawn[css] = drawn.get(css, "") + shape
+        return "".join(f'<path class="{css}" d="{shape}"/>' for css, shape in drawn.items())
 
-    def mark(self, status: Status, x: int) -> str:
-        """The mark under the baseline."""
-        return self.rect(DOTTED.get(status, "b-bad"), x, self.base + 2, 3)
+    def bar(self, status: str, seconds: float, x: int) -> Iterator[tuple[str, str]]:
+        """One bar as CSS classes and shapes; a mark under the baseline tells a problem without colour."""
+        height = self.height(seconds)
+        if status in SOLID:
+            yield SOLID[status], self.rect(x, self.base - height, height)
+        elif status in OPEN:
+            yield "b-busy", self.stripes(x, 3)
+        elif status in HOLLOW:
+            yield "b-lost", self.hollow(x, max(height, 6))
+        elif status in DOTTED:
+            yield DOTTED[status], self.stripes(x, 4)
+        else:
+            yield "b-skip", self.rect(x, self.base - 2, 2)
+        if status in PROBLEMS:
+            yield DOTTED.get(status, "b-bad"), self.rect(x, self.base + 2, 3)
 
     def hollow(self, x: int, height: int) -> str:
         """A bar that is only an outline."""
-        y = self.base - height
-        size = f'width="{self.width - 1}" height="{height - 1}"'
-        return f'<rect class="b-lost" x="{x + 0.5}" y="{y + 0.5}" {size}/>'
+        width = self.width - 1
+        return f"M{x + 0.5} {self.base - height + 0.5}h{width}v{height - 1}h-{width}z"
 
-    def stripes(self, css: str, x: int, step: int) -> str:
+    def stripes(self, x: int, step: int) -> str:
         """A bar of four dashes."""
-        return "".join(self.rect(css, x, self.base - 2 - n * step, 2) for n in range(4))
+        return "".join(self.rect(x, self.base - 2 - n * step, 2) for n in range(4))
 
-    def rect(self, css: str, x: int, y: int, height: int) -> str:
+    def rect(self, x: int, y: int, height: int) -> str:
         """A filled rectangle, as wide as a bar."""
-        return f'<rect class="{css}" x="{x}" y="{y}" width="{self.width}" height="{height}"/>'
+        return f"M{x} {y}h{self.width}v{height}h-{self.width}z"
 
 
 def strip(runs: Sequence[Run]) -> SafeString:
     """The newest runs as bars, oldest first; ``runs`` come newest first."""
-    shown = list(reversed(runs[:RECENT_RUNS]))
-    bars = Bars(22, 20, 4, 3, max(map(_seconds, shown), default=0.0))
+    return _strip(tuple((run.status, _seconds(run)) for run in reversed(runs[:RECENT_RUNS])))
+
+
+@lru_cache(maxsize=1024)
+def _strip(shown: tuple[tuple[str, float], ...]) -> SafeString:
+    bars = Bars(22, 20, 4, 3, max((seconds for _status, seconds in shown), default=0.0))
     first = RECENT_RUNS - len(shown)
-    drawn = [bars.rect("b-none", place * bars.pitch, bars.base - 1, 1) for place in range(first)]
-    drawn += [bars.bar(run, first + n) for n, run in enumerate(shown)]
+    none = "".join(bars.rect(place * bars.pitch, bars.base - 1, 1) for place in range(first))
+    drawn = f'<path class="b-none" d="{none}"/>' if none else ""
     width = RECENT_RUNS * bars.pitch - 1
     return mark_safe(  # noqa: S308 - numbers and class names only
-        f'<svg width="{width}" height="28" viewBox="0 0 {width} 28" aria-hidden="true">{"".join(drawn)}</svg>'
+        f'<svg width="{width}" height="28" viewBox="0 0 {width} 28" aria-hidden="true">'
+        f"{drawn}{bars.paths(shown, first)}</svg>"
     )
 
 
@@ -108,10 +118,9 @@ CHART_RUNS = 60
 
 def chart(runs: Sequence[Run], lines: Sequence[tuple[timedelta, str]], spoken: str) -> SafeString:
     """The newest runs as wider bars with a dotted line and a text at each of some durations."""
-    shown = list(reversed(runs[:CHART_RUNS]))
-    bars = Bars(58, 44, 9, 6, max(map(_seconds, shown), default=0.0))
-    first = CHART_RUNS - len(shown)
-    drawn = "".join(bars.bar(run, first + n) for n, run in enumerate(shown))
+    shown = [(run.status, _seconds(run)) for run in reversed(runs[:CHART_RUNS])]
+    bars = Bars(58, 44, 9, 6, max((seconds for _status, seconds in shown), default=0.0))
+    drawn = bars.paths(shown, CHART_RUNS - len(shown))
     marks, texts, lowest = "", SafeString(""), bars.base + 11
     for length, text in lines:
         y = bars.base - bars.height(length.total_seconds())
@@ -130,11 +139,16 @@ def chart(runs: Sequence[Run], lines: Sequence[tuple[timedelta, str]], spoken: s
 
 def spoken(runs: Iterable[Run]) -> str:
     """What the strip shows, in words: ``"Last 30 runs: 28 Success, 2 Failed"``."""
-    counted = Counter(run.status for run in runs)
+    counted = Counter([run.status for run in runs])
+    return _spoken(tuple(counted.most_common()), get_language())
+
+
+@lru_cache(maxsize=1024)
+def _spoken(counted: tuple[tuple[str, int], ...], language: str | None) -> str:
     if not counted:
         return _("No runs yet")
-    total = sum(counted.values())
-    parts = ", ".join(f"{count} {Status(status).label}" for status, count in counted.most_common())
+    total = sum(count for _status, count in counted)
+    parts = ", ".join(f"{count} {Status(status).label}" for status, count in counted)
     return ngettext("Last run: %(parts)s", "Last %(total)s runs: %(parts)s", total) % {
         "total": total,
         "parts": parts,
