@@ -231,11 +231,15 @@ def enable(task_id: int, *, actor: Actor) -> ScheduledTask:
     return task
 
 
-def disable(task_id: int, *, actor: Actor, note: str = "") -> ScheduledTask:
-    """Stop the task's schedule and keep it; Run now still works. ``note`` (500 characters) says why."""
-    note = printable(note.strip())[:500]
+def disable(task_id: int, *, actor: Actor, note: str | None = None) -> ScheduledTask:
+    """Stop the task's schedule and keep it; Run now still works. ``note`` (500 characters) says why.
+
+    Of a task that is disabled already a note replaces the one it has; without one nothing changes.
+    """
+    note = None if note is None else printable(note.strip())[:500]
     with _locked(task_id) as task:
         if not task.enabled:
+            _annotate(task, note, actor)
             return task
         now = database_now()
         task.enabled = False
@@ -244,12 +248,20 @@ def disable(task_id: int, *, actor: Actor, note: str = "") -> ScheduledTask:
             now,
             paused_by=PausedBy.OPERATOR,
             paused_by_name=actor.name[:150],
-            pause_note=note,
+            pause_note=note or "",
             paused_at=now,
             skip_next=False,
         )
         actor.log(task, _("Disabled: %(note)s") % {"note": note} if note else _("Disabled."))
     return task
+
+
+def _annotate(task: ScheduledTask, note: str | None, actor: Actor) -> None:
+    before = task.state.pause_note
+    if note is None or note == before:
+        return
+    TaskState.objects.filter(task_id=task.pk).update(pause_note=note)
+    actor.log(task, _("Note: %(before)s → %(after)s.") % {"before": before or "–", "after": note or "–"})
 
 
 def reschedule(

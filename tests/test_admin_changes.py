@@ -317,6 +317,19 @@ def test_skip_next_and_back(admin_client: Client) -> None:
     assert "will be skipped" not in admin_client.get(LIST).content.decode()
 
 
+def test_the_note_of_a_disabled_task_is_edited(admin_client: Client) -> None:
+    task = make_task(enabled=False)
+    admin_client.post(f"{LIST}{task.pk}/enabled/", {"enabled": "0", "note": "legal"})
+    text = admin_client.get(f"{LIST}{task.pk}/pause/").content.decode()
+    assert "Note of purge" in text
+    assert 'value="legal"' in text
+    response = admin_client.post(
+        f"{LIST}{task.pk}/enabled/", {"enabled": "0", "note": "in May"}, headers=SCRIPT
+    )
+    assert ">in May</span>" in response.content.decode()
+    assert log() == ["Note: – → legal.", "Note: legal → in May."]
+
+
 def test_disable_with_a_note(admin_client: Client) -> None:
     task = make_task()
     assert "Why is it disabled?" in admin_client.get(f"{LIST}{task.pk}/pause/").content.decode()

@@ -149,6 +149,22 @@ def test_disable_keeps_the_schedule_and_says_who_and_why(anna, audit):
     assert audit == [("purge", "Disabled: waiting for legal")]
 
 
+def test_the_note_of_a_disabled_task_can_be_changed(anna, audit):
+    task = make_task()
+    operations.disable(task.pk, actor=anna, note="legal")
+    since = state_of(task).paused_at
+    operations.disable(task.pk, actor=Actor("bob", anna.log))
+    operations.disable(task.pk, actor=Actor("bob", anna.log), note=" back in May ")
+    state = state_of(task)
+    assert (state.pause_note, state.paused_by_name, state.paused_at) == ("back in May", "anna", since)
+    operations.disable(task.pk, actor=anna, note="")
+    assert state_of(task).pause_note == ""
+    assert [message for _name, message in audit[1:]] == [
+        "Note: legal → back in May.",
+        "Note: back in May → –.",
+    ]
+
+
 def test_enable_starts_from_now_and_forgets_the_pause(anna, audit):
     task = make_task()
     operations.disable(task.pk, actor=anna, note="why")

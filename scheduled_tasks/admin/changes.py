@@ -50,7 +50,7 @@ class TaskChanges(TaskPages):
                 task = operations.enable(pk, actor=actor)
                 text = _("%(name)s is enabled.")
             else:
-                task = operations.disable(pk, actor=actor, note=request.POST.get("note", ""))
+                task = operations.disable(pk, actor=actor, note=request.POST.get("note"))
                 text = _("%(name)s is disabled. Run now still works.")
         except Refused as refusal:
             return self.refuse(request, pk, refusal)

@@ -226,9 +226,10 @@ class ScheduledTaskAdmin(TaskChanges):
     @get_only
     @needs(Action.CHANGE)
     def pause_view(self, request: HttpRequest, pk: int) -> HttpResponse:
-        """The form of Disable with a note."""
+        """The form of Disable with a note, or of the note alone where it is disabled."""
         task = self.row_or_404(request, pk)
-        title = _("Disable %(name)s") % {"name": task.name}
+        title = _("Disable %(name)s") if task.enabled else _("Note of %(name)s")
+        title %= {"name": task.name}
         return self.show_form(request, task, title, "admin/scheduled_tasks/_pause.html")
 
     def _rights(self, request: HttpRequest) -> tuple[bool, bool]:

@@ -178,6 +178,7 @@ def _row_words(language: str | None) -> dict[str, str]:
         "skip": _("Skip next run"),
         "no_skip": _("Do not skip next run"),
         "pause": _("Disable with a note…"),
+        "note": _("Edit the note…"),
         "reset": _("Reset to default"),
         "changes": _("Changes"),
         "changes_note": _("who changed what, when"),
