@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from django.apps import AppConfig
 from django.core import checks
+from django.core.exceptions import ImproperlyConfigured
 from django.db.models.signals import post_migrate
 from django.utils.translation import gettext_lazy as _
 
@@ -15,6 +16,12 @@ class ScheduledTasksConfig(AppConfig):
     label = "scheduled_tasks"
     verbose_name = _("Scheduled tasks")
     default_auto_field = "django.db.models.BigAutoField"
+
+    def import_models(self) -> None:
+        """Say what is missing: the models cannot be imported without django-celery-beat's."""
+        if self.apps is not None and not self.apps.is_installed("django_celery_beat"):
+            raise ImproperlyConfigured("scheduled_tasks needs 'django_celery_beat' in INSTALLED_APPS.")
+        super().import_models()
 
     def ready(self) -> None:
         from . import recording, worker

@@ -1,19 +1,29 @@
-"""System checks of the project's settings, each with an id and a hint."""
+"""System checks of the project's settings, each with an id and a hint; docs/settings.md lists them."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from datetime import timedelta
 from typing import Any
 
+from celery import _state
 from django.apps import AppConfig, apps
 from django.conf import settings as django_settings
 from django.core.checks import CheckMessage, Error, Warning
+from django.db import connections, router
 from django.utils.module_loading import import_string
 
 from .conf import DEFAULTS, NAME
 
 SCHEDULER = "scheduled_tasks.beat:Scheduler"
-REQUIRED_APPS = ("django_celery_beat", "django_htmx")
+CELERYS_SCHEDULER = "Celery's own scheduler does not know the tasks in the database: none of them starts."
+KINDS = {
+    str: "a text",
+    bool: "True or False",
+    float: "a number from 0 on",
+    timedelta: "a timedelta from 0 on",
+}
+OTHER_SCHEDULER = "Another scheduler fires the tasks: runs are recorded, but missed and skipped ones are not."
 
 
 def check_settings(app_configs: Sequence[AppConfig] | None = None, **kwargs: Any) -> list[CheckMessage]:
@@ -22,33 +32,62 @@ def check_settings(app_configs: Sequence[AppConfig] | None = None, **kwargs: Any
 
 
 def check_databases(app_configs: Sequence[AppConfig] | None = None, **kwargs: Any) -> list[CheckMessage]:
-    """Warn of a SQLite database that processes writing at once will find locked."""
-    return [
-        Warning(
-            f"The SQLite database {alias!r} will be locked when web, worker and beat write at once.",
-            hint='Set its OPTIONS to {"transaction_mode": "IMMEDIATE", "timeout": 20, '
-            '"init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;"}.',
-            id="scheduled_tasks.W002",
+    """Every message about the databases that the routers name for the tasks."""
+    aliases = _aliases()
+    return [*_one_database(aliases), *_clocks(aliases), *_sqlite(aliases)]
+
+
+def _aliases() -> list[str]:
+    from django_celery_beat.models import PeriodicTask
+
+    from .models import Process, ScheduledTask, TaskRun, TaskState
+
+    models = (PeriodicTask, ScheduledTask, TaskState, TaskRun, Process)
+    return sorted({ask(model) for model in models for ask in (router.db_for_write, router.db_for_read)})
+
+
+def _one_database(aliases: list[str]) -> Iterator[CheckMessage]:
+    if len(aliases) > 1:
+        yield Error(
+            f"The database routers spread scheduled tasks over several databases: {', '.join(aliases)}.",
+            hint="Let them name one for django_celery_beat and scheduled_tasks, for reading and writing: a "
+            "replica that lags behind would show beat what it has just changed.",
+            id="scheduled_tasks.E009",
         )
-        for alias, options in _sqlite_options()
-        if options.get("transaction_mode") != "IMMEDIATE"
-    ]
 
 
-def _sqlite_options() -> Iterator[tuple[str, dict[str, Any]]]:
-    for alias, database in django_settings.DATABASES.items():
-        if database.get("ENGINE") == "django.db.backends.sqlite3":
-            yield alias, database.get("OPTIONS") or {}
+def _clocks(aliases: list[str]) -> Iterator[CheckMessage]:
+    for alias in aliases:
+        connection = connections[alias]
+        zone = connection.settings_dict["TIME_ZONE"]
+        if zone not in (None, "UTC") and not connection.features.supports_timezones:
+            yield Error(
+                f"The TIME_ZONE of the database {alias!r} shifts every time that is taken from its clock.",
+                hint="Leave TIME_ZONE out of this entry of DATABASES: times are kept in UTC then.",
+                id="scheduled_tasks.E010",
+            )
+
+
+def _sqlite(aliases: list[str]) -> Iterator[CheckMessage]:
+    for alias in aliases:
+        connection = connections[alias]
+        options = connection.settings_dict["OPTIONS"]
+        if connection.vendor == "sqlite" and options.get("transaction_mode") != "IMMEDIATE":
+            yield Warning(
+                f"The SQLite database {alias!r} will be locked when web, worker and beat write at once.",
+                hint='Set its OPTIONS to {"transaction_mode": "IMMEDIATE", "timeout": 20, '
+                '"init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;"}.',
+                id="scheduled_tasks.W002",
+            )
 
 
 def _apps() -> Iterator[CheckMessage]:
-    for number, name in enumerate(REQUIRED_APPS, start=1):
-        if not apps.is_installed(name):
-            yield Error(
-                f"scheduled_tasks needs {name!r}.",
-                hint=f"Add {name!r} to INSTALLED_APPS.",
-                id=f"scheduled_tasks.E00{number}",
-            )
+    if not apps.is_installed("django_htmx"):
+        yield Error(
+            "scheduled_tasks needs 'django_htmx'.",
+            hint="Add 'django_htmx' to INSTALLED_APPS.",
+            id="scheduled_tasks.E001",
+        )
 
 
 def _own_settings() -> Iterator[CheckMessage]:
@@ -63,9 +102,9 @@ def _own_settings() -> Iterator[CheckMessage]:
             id="scheduled_tasks.E004",
         )
     for key, default in DEFAULTS.items():
-        if key in chosen and default is not None and not isinstance(chosen[key], _accepted(default)):
+        if key in chosen and default is not None and not _fits(chosen[key], default):
             yield Error(
-                f"{NAME}[{key!r}] must be a {type(default).__name__}, not {chosen[key]!r}.",
+                f"{NAME}[{key!r}] must be {KINDS[type(default)]}, not {chosen[key]!r}.",
                 id="scheduled_tasks.E005",
             )
     yield from _choices(chosen)
@@ -73,17 +112,21 @@ def _own_settings() -> Iterator[CheckMessage]:
     yield from _access_policy(chosen.get("ACCESS_POLICY"))
 
 
-def _accepted(default: Any) -> tuple[type, ...]:
-    return (int, float) if type(default) is float else (type(default),)
+def _fits(value: Any, default: Any) -> bool:
+    """Whether a value is of the default's kind and, where it is a time, not negative."""
+    if isinstance(default, float):
+        return type(value) in (int, float) and value >= 0
+    return isinstance(value, type(default)) and (not isinstance(value, timedelta) or value >= timedelta(0))
 
 
 def _choices(chosen: dict[str, Any]) -> Iterator[CheckMessage]:
     from .models import Misfire, Overlap
 
     for key, choices in (("OVERLAP", Overlap), ("MISFIRE", Misfire)):
-        if key in chosen and chosen[key] not in choices.values:
+        value = chosen.get(key)
+        if isinstance(value, str) and value not in choices.values:
             yield Error(
-                f"{NAME}[{key!r}] is {chosen[key]!r}.",
+                f"{NAME}[{key!r}] is {value!r}.",
                 hint=f"Choose one of {', '.join(choices.values)}.",
                 id="scheduled_tasks.E006",
             )
@@ -97,42 +140,51 @@ def _retention_count(value: Any) -> Iterator[CheckMessage]:
         )
 
 
-def _access_policy(path: str | None) -> Iterator[CheckMessage]:
+def _access_policy(path: Any) -> Iterator[CheckMessage]:
     if path is None:
         return
     try:
-        policy = import_string(path)
+        problem = "" if callable(import_string(path)) else f"is not callable: {path}"
     except (ImportError, AttributeError, TypeError) as error:
+        problem = f"cannot be imported: {error}" if isinstance(path, str) else f"is no dotted path: {path!r}"
+    if problem:
         yield Error(
-            f"{NAME}['ACCESS_POLICY'] cannot be imported: {error}.",
+            f"{NAME}['ACCESS_POLICY'] {problem}.",
             hint="Give the dotted path of a function (request, action) -> bool.",
             id="scheduled_tasks.E007",
         )
-        return
-    if not callable(policy):
-        yield Error(f"{NAME}['ACCESS_POLICY'] is not callable: {path}.", id="scheduled_tasks.E007")
 
 
 def _scheduler() -> Iterator[CheckMessage]:
-    chosen = getattr(django_settings, "CELERY_BEAT_SCHEDULER", None)
+    chosen = getattr(django_settings, "CELERY_BEAT_SCHEDULER", None) or _celery_apps_scheduler()
+    hint = f'Set CELERY_BEAT_SCHEDULER = "{SCHEDULER}".'
     if chosen == "scheduled_tasks":
         yield Error(
             "The scheduler's short name in this setting breaks django-celery-beat's admin.",
-            hint=f'Set CELERY_BEAT_SCHEDULER = "{SCHEDULER}".',
+            hint=hint,
             id="scheduled_tasks.E008",
         )
     elif chosen is not None and str(chosen).replace(":", ".") != SCHEDULER.replace(":", "."):
-        yield Warning(
-            "Another scheduler fires the tasks: runs are recorded, but missed and skipped ones are not.",
-            hint=f'Set CELERY_BEAT_SCHEDULER = "{SCHEDULER}".',
-            id="scheduled_tasks.W001",
-        )
+        message = CELERYS_SCHEDULER if str(chosen).startswith("celery.beat") else OTHER_SCHEDULER
+        yield Warning(message, hint=hint, id="scheduled_tasks.W001")
+
+
+def _celery_apps_scheduler() -> str | None:
+    """The scheduler in the Celery app's own configuration; None in a process without an app."""
+    app = _state.default_app  # asking Celery for the current app would make an empty one
+    return None if app is None else app.conf.beat_scheduler
 
 
 def _time_zones() -> Iterator[CheckMessage]:
-    if not django_settings.USE_TZ or not getattr(django_settings, "DJANGO_CELERY_BEAT_TZ_AWARE", True):
+    if not django_settings.USE_TZ:
+        yield Error(
+            "Scheduled tasks need times with a zone.",
+            hint="Set USE_TZ = True.",
+            id="scheduled_tasks.E002",
+        )
+    elif not getattr(django_settings, "DJANGO_CELERY_BEAT_TZ_AWARE", True):
         yield Warning(
             "Beat ignores the time zone of schedules.",
-            hint="Set USE_TZ = True and leave DJANGO_CELERY_BEAT_TZ_AWARE out.",
+            hint="Leave DJANGO_CELERY_BEAT_TZ_AWARE out.",
             id="scheduled_tasks.W003",
         )

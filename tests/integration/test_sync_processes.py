@@ -253,3 +253,42 @@ def test_a_sites_own_tests_find_no_task(site, module, arguments, passed):
     site.declare(nightly="0 3 * * *")
     site.write("tests.py", HOST_TEST)
     assert passed in site.run(*arguments, module=module)
+
+
+ROUTER = """
+class Router:
+    def db_for_read(self, model, **hints):
+        return "jobs" if model._meta.app_label in ("django_celery_beat", "scheduled_tasks") else None
+
+    db_for_write = db_for_read
+"""
+TWO_DATABASES = """
+jobs = {"ENGINE": "django.db.backends.sqlite3", "NAME": os.environ["SHOP_JOBS"]}
+DATABASES = {"default": {**jobs, "NAME": ":memory:"}, "jobs": jobs}
+DATABASE_ROUTERS = ["shop.router.Router"]
+"""
+OPERATIONS = """
+from scheduled_tasks import operations
+from scheduled_tasks.models import ScheduledTask
+from django.db import connections
+from shop.celery import app
+log = lambda task, text: print(text, "jobs" if connections["jobs"].in_atomic_block else "elsewhere")
+anna = operations.Actor("anna", log)
+pk = ScheduledTask.objects.get(name="nightly").pk
+operations.disable(pk, actor=anna)
+operations.reschedule(pk, actor=anna, expression="0 4 * * *", timezone="UTC")
+run = operations.run_now(pk, actor=anna, celery_id="one")
+operations.cancel(run.pk, actor=anna)
+"""
+
+
+def test_tasks_in_a_database_of_their_own(tmp_path):
+    site = Site(tmp_path, "")
+    site.write("settings.py", SETTINGS.replace("DATABASES =", "#") + TWO_DATABASES)
+    site.write("router.py", ROUTER)
+    site.declare(nightly="0 3 * * *")
+    jobs = {"SHOP_JOBS": str(tmp_path / "jobs.sqlite3")}
+    assert "nightly: created" in ended(site.start("migrate", "--database", "jobs", **jobs))
+    done = ended(site.start("shell", "-v", "0", "-c", OPERATIONS, **jobs))
+    for said in ("Disabled.", "→ 0 4 * * * (UTC).", "Run now.", "Cancelled run 1."):
+        assert f"{said} jobs" in done
