@@ -55,6 +55,14 @@ def test_eager_run_is_recorded_only_when_it_says_so(run: Callable[..., TaskRun])
     assert TaskRun.objects.count() == 1
 
 
+def test_eager_run_while_its_caller_deals_with_an_error(run: Callable[..., TaskRun]) -> None:
+    try:
+        raise ValueError("the caller's")
+    except ValueError:
+        found = run(lambda: 1)
+    assert (found.status, found.reason) == (Status.SUCCEEDED, "")
+
+
 def test_failure_of_an_eager_run(run: Callable[..., TaskRun]) -> None:
     found = run(lambda: 1 / 0)
     assert (found.status, found.error_type) == (Status.FAILED, "ZeroDivisionError")

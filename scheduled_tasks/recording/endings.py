@@ -13,6 +13,7 @@ from celery.exceptions import Reject, Retry
 from django.utils.translation import gettext_noop
 
 from ..models import Status
+from ..reasons import NOT_STORED
 from ..values import capped, summary
 from .runs import Ending
 
@@ -88,6 +89,12 @@ def unstored(error: BaseException | None) -> tuple[str | None, BaseException | N
         return None, None
     *_, raised = _as_far_as(error)
     return (states.RETRY if isinstance(raised, Retry) else states.FAILURE), raised
+
+
+def not_stored(error: BaseException | None) -> str:
+    """The reason to give when Celery fails with ``error`` after the end, and so will call the task failed."""
+    failure = Failure.of(error)
+    return NOT_STORED % {"error": f"{failure.error_type}: {failure.error}"} if error is not None else ""
 
 
 def of_child(exception: BaseException, einfo: Any) -> Ending:

@@ -99,9 +99,12 @@ def on_postrun(sender: Any, task_id: str, task: Any, retval: Any, state: str | N
     work = _work(task.request)
     if work is None:
         return
+    # Of a task run eagerly it may be the caller's, who is dealing with another one.
+    error = None if work.inline else sys.exception()
     if state is None:
-        state, retval = endings.unstored(sys.exception())
+        state, retval = endings.unstored(error)
     ending = endings.of_attempt(state, retval, work.failure, task.request)
+    ending.reason = ending.reason or endings.not_stored(error)
     ending.log, ending.progress = work.output.log, work.output.progress
     if work.order is not None:
         work.order.withdraw()

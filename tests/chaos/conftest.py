@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 from django.db import connection
 
 from tests.chaos.proxy import Proxy
+from tests.chaos.servers import own_broker
 from tests.live import Worker
 
 IMPATIENT = ["-I", "tests.chaos.impatient"]
@@ -32,6 +34,13 @@ def database_door() -> Iterator[Proxy]:
         pytest.skip("SQLite has no server that could be away")
     with Proxy(os.environ["DATABASE_URL"]) as proxy:
         yield proxy
+
+
+@pytest.fixture
+def result_door(tmp_path: Path) -> Iterator[Proxy]:
+    """A door before a result backend, which need not be where the broker is."""
+    with own_broker(tmp_path) as place:
+        yield place.door
 
 
 @pytest.fixture
