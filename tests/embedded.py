@@ -17,7 +17,7 @@ from tests.guard import Guarded
 
 START_TIMEOUT = 60
 NOBODY = "nobody"
-"""Runs PostgreSQL, which refuses to run as root, when the tests do."""
+"""Runs PostgreSQL and PgBouncer, which refuse to run as root, when the tests do."""
 
 
 class Server:
@@ -57,11 +57,9 @@ def start_postgres(home: Path, name: str, **more: str) -> tuple[Server, str]:
     """
     root = home / "postgres"
     root.mkdir()
-    as_user = []
-    if os.geteuid() == 0:
-        nobody = pwd.getpwnam(NOBODY)
-        os.chown(root, nobody.pw_uid, nobody.pw_gid)
-        as_user = ["setpriv", f"--reuid={NOBODY}", f"--regid={nobody.pw_gid}", "--clear-groups"]
+    as_user = unprivileged()
+    if as_user:
+        shutil.chown(root, NOBODY)
     programs, data = postgres_programs(root, copy=bool(as_user)), root / "data"
     initdb = [programs / "initdb", "-D", data, "-U", "postgres", "-A", "trust", "-E", "UTF8", "-N"]
     initdb.append("--no-locale")  # the environment may name one that this machine lacks
@@ -82,6 +80,13 @@ def start_postgres(home: Path, name: str, **more: str) -> tuple[Server, str]:
     log = home / "postgres.log"
     server = Server([*as_user, *command], log=log, answers=lambda: is_ready(programs, port), cwd=root)
     return server, f"postgres://postgres@127.0.0.1:{port}/{name}"
+
+
+def unprivileged() -> list[str]:
+    """What to put before a command that refuses to run as root."""
+    if os.geteuid() != 0:
+        return []
+    return ["setpriv", f"--reuid={NOBODY}", f"--regid={pwd.getpwnam(NOBODY).pw_gid}", "--clear-groups"]
 
 
 def postgres_programs(root: Path, *, copy: bool) -> Path:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
 import signal
 import time
 from contextlib import suppress
 from pathlib import Path
+from uuid import uuid4
 
 from celery import Task, shared_task
 from celery.exceptions import Ignore, Reject
@@ -176,3 +178,22 @@ def break_connection_and_go_on(path: str) -> int:
 def wait_for_file_and_fail(path: str) -> None:
     wait_for_file(path)
     raise ValueError("as meant")
+
+
+@shared_task
+def stamp(path: str) -> None:
+    """Writes down when it ran, in seconds of ``time.time()``."""
+    Path(path).write_text(f"{time.time()}")
+
+
+@shared_task
+def work_in_a_loop(username: str, queue: str) -> int:
+    """Uses the database, reports progress and sends a scheduled task from within an event loop."""
+
+    async def body() -> int:
+        for _ in track(range(2), description="Looping"):
+            await User.objects.acreate(username=f"{username} {uuid4().hex}")
+        add.apply_async((1, 1), queue=queue, headers={"periodic_task_name": username})
+        return await User.objects.acount()
+
+    return asyncio.run(body())

@@ -17,13 +17,18 @@ class Proxy:
         parts = urlsplit(url)
         self._target = (parts.hostname, parts.port)
         self._listener = socket.create_server(("127.0.0.1", 0))
-        self._sockets: list[socket.socket] = []
+        self._pairs: set[tuple[socket.socket, socket.socket]] = set()
         self._open = threading.Event()
         self._open.set()
         self._refusing = False
         netloc = f"{parts.netloc.rpartition('@')[0]}@" if "@" in parts.netloc else ""
         self.url = parts._replace(netloc=f"{netloc}127.0.0.1:{self._listener.getsockname()[1]}").geturl()
         threading.Thread(target=self._accept, daemon=True).start()
+
+    @property
+    def connections(self) -> int:
+        """How many connections there are."""
+        return len(self._pairs)
 
     def refuse(self) -> None:
         """Break every connection and let none through."""
@@ -32,11 +37,8 @@ class Proxy:
 
     def reset(self) -> None:
         """Break every connection, as a server that restarts does."""
-        for each in self._sockets:
-            with contextlib.suppress(OSError):
-                each.shutdown(socket.SHUT_RDWR)
-            each.close()
-        self._sockets.clear()
+        for pair in list(self._pairs):
+            self._break(pair)
 
     def hang(self) -> None:
         """Let nothing through, and say nothing."""
@@ -61,18 +63,26 @@ class Proxy:
             except OSError:  # the server is down
                 client.close()
                 continue
-            self._sockets += [client, server]
-            for pair in ((client, server), (server, client)):
-                threading.Thread(target=self._forward, args=pair, daemon=True).start()
+            pair = (client, server)
+            self._pairs.add(pair)
+            for source, sink in (pair, pair[::-1]):
+                threading.Thread(target=self._forward, args=(source, sink, pair), daemon=True).start()
 
-    def _forward(self, source: socket.socket, sink: socket.socket) -> None:
+    def _forward(
+        self, source: socket.socket, sink: socket.socket, pair: tuple[socket.socket, socket.socket]
+    ) -> None:
         with contextlib.suppress(OSError):
             while data := source.recv(65536):
                 self._open.wait()
                 sink.sendall(data)
-        for each in (source, sink):
+        self._break(pair)
+
+    def _break(self, pair: tuple[socket.socket, socket.socket]) -> None:
+        self._pairs.discard(pair)
+        for each in pair:
             with contextlib.suppress(OSError):
                 each.shutdown(socket.SHUT_RDWR)
+            each.close()
 
     def __enter__(self) -> Self:
         return self

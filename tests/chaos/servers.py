@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from urllib.parse import urlsplit
 
 import psycopg
@@ -37,6 +38,14 @@ class Place:
     def restart(self) -> None:
         assert self.server is not None
         self.server.start()
+
+
+@contextmanager
+def public_directory() -> Iterator[Path]:
+    """A directory that PostgreSQL's account may enter too."""
+    with TemporaryDirectory(prefix="scheduled-tasks-chaos-") as name:
+        Path(name).chmod(0o711)
+        yield Path(name)
 
 
 @contextmanager

@@ -1,14 +1,22 @@
 """As ``tests.settings``; what a killed worker held comes back after seconds instead of minutes.
 
-``OWN_CONNECTION=0`` in the environment sets the setting of that name, ``RESULT_BACKEND`` is the address of a
-result backend other than the broker.
+The environment changes more: ``OWN_CONNECTION=0`` sets the setting of that name, ``RESULT_BACKEND`` is the
+address of a result backend other than the broker, ``DATABASE_POOL=1`` has Django pool its connections, and
+``ROUTED=1`` keeps the scheduler's tables in a database "jobs", while "default" is an empty file.
 """
 
 import os
 
 from tests.settings import *  # noqa: F403
+from tests.settings import DATA_DIR, DATABASES
 
 CELERY_BROKER_TRANSPORT_OPTIONS = {"visibility_timeout": 8, "unacked_restore_interval": 1}
 SCHEDULED_TASKS = {"OWN_CONNECTION": os.environ.get("OWN_CONNECTION") != "0"}
 if os.environ.get("RESULT_BACKEND"):
     CELERY_RESULT_BACKEND = os.environ["RESULT_BACKEND"]
+if os.environ.get("DATABASE_POOL"):
+    DATABASES["default"]["OPTIONS"] = {"pool": {"min_size": 1, "max_size": 2}}
+if os.environ.get("ROUTED"):
+    empty = {"ENGINE": "django.db.backends.sqlite3", "NAME": DATA_DIR / "empty.sqlite3"}
+    DATABASES = {"default": empty, "jobs": DATABASES["default"]}
+    DATABASE_ROUTERS = ["tests.chaos.router.Router"]

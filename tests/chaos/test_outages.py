@@ -125,17 +125,3 @@ def test_database_that_others_keep_locked(start_impatient: Start) -> None:
             assert tasks.add.AsyncResult(celery_id).get(timeout=30) is not None
     wait_for(lambda: TaskRun.objects.filter(status=Status.SUCCEEDED).count() == 3, message="the runs")
     assert connection.vendor == "sqlite"
-
-
-@pytest.mark.parametrize("pool", ["prefork", "threads"])
-def test_without_a_connection_of_the_recorders_own(pool: str, start_impatient: Start) -> None:
-    own = start_impatient(env={"OWN_CONNECTION": "0"}, pool=pool, concurrency=2)
-    sent = {
-        Status.SUCCEEDED: send(tasks.succeed_at_attempt, 3, queue=own.queue),
-        Status.FAILED: send(tasks.fail, queue=own.queue),
-        Status.IGNORED: send(tasks.ignore, queue=own.queue),
-    }
-    left_open = send(tasks.write_and_leave_open, "left-open", queue=own.queue)
-    assert ended(left_open).status == Status.SUCCEEDED
-    assert {status: ended(celery_id).status for status, celery_id in sent.items()} == {s: s for s in sent}
-    assert not User.objects.filter(username="left-open").exists()

@@ -13,7 +13,6 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from uuid import uuid4
 
 import pytest
@@ -252,10 +251,8 @@ def moment(at: float) -> str:
 
 @pytest.fixture
 def home() -> Iterator[Path]:
-    """A directory that PostgreSQL's account may enter too."""
-    with TemporaryDirectory(prefix="scheduled-tasks-soak-") as name:
-        Path(name).chmod(0o711)
-        yield Path(name)
+    with servers.public_directory() as directory:
+        yield directory
 
 
 @pytest.fixture
