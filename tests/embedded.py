@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import os
 import pwd
+import random
 import shutil
 import signal
+import socket
 import subprocess
 import time
 from collections.abc import Callable
@@ -42,9 +45,18 @@ class Server:
         self._process.stop()
 
 
+def lasting_port() -> int:
+    """A free port that stays free while its server is down: none that outgoing connections are given."""
+    while True:
+        port = random.randrange(20_000, 30_000)
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+
+
 def start_valkey(home: Path) -> tuple[Server, str]:
     """Start an empty Valkey; returns it and its ``redis://`` address."""
-    port = broker.free_port()
+    port = lasting_port()
     command = broker.server_command(port, home)
     server = Server(command, log=home / "valkey.log", answers=lambda: broker.answers(port))
     return server, f"redis://127.0.0.1:{port}/0"
@@ -64,7 +76,7 @@ def start_postgres(home: Path, name: str, **more: str) -> tuple[Server, str]:
     initdb = [programs / "initdb", "-D", data, "-U", "postgres", "-A", "trust", "-E", "UTF8", "-N"]
     initdb.append("--no-locale")  # the environment may name one that this machine lacks
     subprocess.run([*as_user, *initdb], check=True, stdout=subprocess.DEVNULL, cwd=root)
-    port = broker.free_port()
+    port = lasting_port()
     options = {
         "listen_addresses": "127.0.0.1",
         "unix_socket_directories": "",

@@ -6,7 +6,7 @@ import itertools
 import os
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -45,13 +45,22 @@ def wait_for(
 class CeleryProcess(Guarded):
     """One ``celery`` command of the example project; ``name`` also names its log file.
 
-    ``shown`` is how much of the log belongs to tests that are over.
+    ``within`` is a command that runs it, such as ``nsenter`` with its options. ``shown`` is how much of the
+    log belongs to tests that are over.
     """
 
-    def __init__(self, name: str, arguments: list[str], *, logs: Path, env: dict[str, str] | None = None):
+    def __init__(
+        self,
+        name: str,
+        arguments: list[str],
+        *,
+        logs: Path,
+        env: dict[str, str] | None = None,
+        within: Sequence[str] = (),
+    ):
         self.name, self.shown = name, 0
         logs.mkdir(parents=True, exist_ok=True)
-        command = [sys.executable, "-m", "celery", "-A", "example_project", *arguments]
+        command = [*within, sys.executable, "-m", "celery", "-A", "example_project", *arguments]
         environment = {**os.environ, "PYTHONUNBUFFERED": "1", **(env or {})}
         super().__init__(command, log=logs / f"{name}.log", env=environment, cwd=ROOT)
         started.append(self)
@@ -118,9 +127,16 @@ def delete_queue(name: str) -> None:
 
 
 class Beat(CeleryProcess):
-    """A beat that has started; ``options`` are added to its command line."""
+    """A beat that has started; ``options`` are added to its command line, and ``within`` runs it."""
 
-    def __init__(self, *, logs: Path, options: list[str] | None = None, env: dict[str, str] | None = None):
+    def __init__(
+        self,
+        *,
+        logs: Path,
+        options: list[str] | None = None,
+        env: dict[str, str] | None = None,
+        within: Sequence[str] = (),
+    ):
         arguments = ["beat", "-l", "INFO", "--pidfile=", "--max-interval", "1", *(options or [])]
-        super().__init__(f"beat{next(_numbers)}", arguments, logs=logs, env=env)
+        super().__init__(f"beat{next(_numbers)}", arguments, logs=logs, env=env, within=within)
         self.wait_for_log("beat: Starting...")

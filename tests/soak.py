@@ -1,7 +1,9 @@
 """Two beats, a worker and all that can go wrong: ``python -m tests.soak [--minutes 5] [--db postgres]``.
 
-Beats are killed, paused and restarted at random, the broker and (on PostgreSQL) the database are cut off.
-Afterwards every tick of every task must be in exactly one row, and no run may have been started twice.
+Beats are killed, paused and restarted at random. The broker and the database are servers of the soak's own:
+they are stopped, killed and started again, and the beats' way to them is cut and jammed; on SQLite others
+keep the database locked instead. Several troubles may go on at once. Afterwards every tick that was due must
+be in exactly one row, no message may have been sent twice and no run started twice.
 """
 
 from __future__ import annotations
@@ -10,25 +12,44 @@ import argparse
 import os
 import random
 import re
+import shutil
 import signal
 import sys
+import tempfile
+import threading
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from datetime import timedelta
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from itertools import chain, pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tests import plugin
+from tests import embedded
+from tests.chaos.proxy import Proxy
 
 if TYPE_CHECKING:
+    from django_celery_beat.models import PeriodicTask
+
     from tests.live import Beat
 
-OUTAGE = (3.0, 12.0)
+SECONDS = (1, 2, 5, 10, 30, 60)
+OVERLAPS = ("skip", "allow", "queue_one")
+CLOCKED_EVERY = 7
+OUTAGE = (1.0, 12.0)
 PAUSE = (2.0, 40.0)
-SETTLE = 45.0
-"""Seconds of calm at the end: a lead that nobody gave up runs out, a pause of beat's attempts too."""
+QUIET = (1.0, 8.0)
+"""Seconds between two troubles."""
+
+CALM = 240
+"""Seconds within which, the troubles over, everything that was due must be accounted for."""
+
+LEADS = re.compile(r"^\[(\S+ \S+): .*This beat leads now \(epoch (\d+)\)", re.MULTILINE)
+SENT = re.compile(r"Sent (.+) for (\S+ \S+)$", re.MULTILINE)
+RETRIED = re.compile(r"cannot reach the broker to send (.+), next attempt")
+UNSURE = "noted that this run was sent"
 
 
 def main() -> int:
@@ -38,17 +59,55 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=None)
     options = parser.parse_args()
     seed = options.seed if options.seed is not None else random.randrange(10_000)
-    print(f"seed {seed}", flush=True)
+    print(f"soak on {options.db}, seed {seed}", flush=True)
     os.environ["DJANGO_SETTINGS_MODULE"] = "tests.settings"
     with ExitStack() as stack:
-        plugin.prepare(options.db, stack)
-        return Soak(stack, random.Random(seed), options.db).run(options.minutes * 60)
+        home = Path(tempfile.mkdtemp(prefix="scheduled-tasks-soak-"))
+        home.chmod(0o711)
+        stack.callback(shutil.rmtree, home, ignore_errors=True)
+        places = start_servers(options.db, home)
+        for place in places.values():
+            stack.callback(place.server.stop)
+        return Soak(stack, random.Random(seed), places, options.db).run(options.minutes * 60)
+
+
+@dataclass(frozen=True)
+class Place:
+    """A server of the soak's own, the signal that stops it and the one that is a crash to it."""
+
+    server: embedded.Server
+    url: str
+    stop: signal.Signals
+    crash: signal.Signals
+
+
+def start_servers(kind: str, home: Path) -> dict[str, Place]:
+    """The broker and, unless it is a file, the database; their addresses go into the environment."""
+    places = {"broker": Place(*embedded.start_valkey(home), signal.SIGTERM, signal.SIGKILL)}
+    os.environ["CELERY_BROKER_URL"] = places["broker"].url
+    os.environ["DATABASE_URL"] = f"sqlite:///{home}/soak.sqlite3"
+    os.environ["DEMO_DIR"] = str(home / "site")
+    if kind == "postgres":
+        postgres = embedded.start_postgres(home, "test_soak", synchronous_commit="on")
+        places["database"] = Place(*postgres, signal.SIGINT, signal.SIGQUIT)
+        os.environ["DATABASE_URL"] = places["database"].url
+    return places
+
+
+@dataclass(frozen=True)
+class Trouble:
+    """Something that begins now and ends ``seconds`` later."""
+
+    name: str
+    target: object
+    end: Callable[[], None]
+    seconds: float = 0.0
 
 
 class Soak:
     """One run of the soak test."""
 
-    def __init__(self, stack: ExitStack, chance: random.Random, kind: str) -> None:
+    def __init__(self, stack: ExitStack, chance: random.Random, places: dict[str, Place], kind: str) -> None:
         import django
 
         django.setup()
@@ -56,24 +115,21 @@ class Soak:
 
         setup_databases(verbosity=0, interactive=False)
         from tests.live import Worker
-        from tests.proxy import Proxy
 
-        self.chance = chance
-        self.stack = stack
-        self.logs = Path("test-results/soak")
-        self.outages = [broker := Proxy(os.environ["CELERY_BROKER_URL"], 6379)]
-        self.env = {"CELERY_BROKER_URL": broker.url}
-        if kind == "postgres":
-            self.outages.append(database := Proxy(os.environ["DATABASE_URL"], 5432))
-            self.env["DATABASE_URL"] = database.url
-        for proxy in self.outages:
-            proxy.restore()
-            stack.callback(proxy.cut)
+        self.stack, self.chance, self.places = stack, chance, places
+        self.logs = Path(os.environ.get("TEST_RESULTS", "test-results")) / f"soak-{kind}"
+        shutil.rmtree(self.logs, ignore_errors=True)
+        self.doors = {name: stack.enter_context(Proxy(place.url)) for name, place in places.items()}
+        variables = {"broker": "CELERY_BROKER_URL", "database": "DATABASE_URL"}
+        self.env = {variables[name]: door.url for name, door in self.doors.items()}
         self.worker = Worker(queues=["celery"], logs=self.logs)
-        stack.callback(self.worker.stop)
-        self.make_tasks()
+        stack.callback(lambda: self.worker.stop())
+        self.under_way: list[tuple[float, Trouble]] = []
         self.events: Counter[str] = Counter()
+        self.lost_lead: list[tuple[datetime, str]] = []
+        self.wrong: list[str] = []
         self.all_beats: list[Beat] = []
+        self.make_tasks()
         self.beats = [self.start(), self.start()]
 
     def make_tasks(self) -> None:
@@ -85,14 +141,29 @@ class Soak:
         sync()
         ScheduledTask.objects.all().delete()
         minute = CrontabSchedule.objects.create(minute="*", hour="*", timezone="Europe/Paris")
-        for overlap in ("skip", "allow", "queue_one"):
-            for seconds in (1, 2, 5, 60):
+        for overlap in OVERLAPS:
+            for seconds in SECONDS:
                 every = IntervalSchedule.objects.create(every=seconds, period="seconds")
                 schedule: dict[str, Any] = {"crontab": minute} if seconds == 60 else {"interval": every}
                 name = f"{overlap} every {seconds} s"
                 schedule |= {"task": "tests.tasks.add", "args": "[1, 2]"}
                 task = PeriodicTask.objects.create(name=name, **schedule)
                 TaskState.objects.create(task_id=task.pk, overlap=overlap)
+
+    def make_clocked_tasks(self, seconds: float) -> None:
+        """Tasks that are due once, all through the soak."""
+        from django_celery_beat.models import ClockedSchedule, PeriodicTask
+
+        now = datetime.now(UTC)
+        for after in range(CLOCKED_EVERY, int(seconds), CLOCKED_EVERY):
+            clocked = ClockedSchedule.objects.create(clocked_time=now + timedelta(seconds=after))
+            PeriodicTask.objects.create(
+                name=f"once after {after} s",
+                clocked=clocked,
+                one_off=True,
+                task="tests.tasks.add",
+                args="[1, 2]",
+            )
 
     def start(self) -> Beat:
         from tests.live import Beat
@@ -103,87 +174,255 @@ class Soak:
         return beat
 
     def run(self, seconds: float) -> int:
+        self.make_clocked_tasks(seconds)
         end = time.monotonic() + seconds
-        actions: list[Callable[[], None]] = [self.kill, self.stop, self.pause, self.outage]
+        begin_next = time.monotonic()
         while time.monotonic() < end:
-            time.sleep(self.chance.uniform(1, 15))
-            self.chance.choice(actions)()
-        time.sleep(SETTLE)
+            self.look_after()
+            if time.monotonic() >= begin_next:
+                self.begin_trouble()
+                begin_next = time.monotonic() + self.chance.uniform(*QUIET)
+            time.sleep(0.1)
+        for _until, trouble in self.under_way:
+            trouble.end()
+        self.settle()
         for beat in self.beats:
             beat.stop()
         return self.verdict()
 
-    def any_beat(self) -> int:
-        return self.chance.randrange(len(self.beats))
+    def look_after(self) -> None:
+        """End the troubles whose time has come; bring back what should be there."""
+        now = time.monotonic()
+        for until, trouble in list(self.under_way):
+            if until <= now:
+                self.under_way.remove((until, trouble))
+                trouble.end()
+        for number, beat in enumerate(self.beats):
+            if not beat.running:
+                self.wrong.append(f"{beat.name} ended by itself")
+                self.beats[number] = self.start()
+        self.revive_worker()
 
-    def kill(self) -> None:
-        number = self.any_beat()
+    def revive_worker(self) -> None:
+        """A worker may end by itself when its broker is away for long; a supervisor starts it again."""
+        from tests.live import Worker
+
+        if not self.worker.running and not self.busy(self.places["broker"]):
+            self.events["worker ended"] += 1
+            self.worker = Worker(queues=["celery"], logs=self.logs)
+
+    def begin_trouble(self) -> None:
+        make = self.chance.choice(
+            [self.kill, self.stop, self.pause, self.restart_server, self.restart_server, self.shut_door]
+        )
+        trouble = make()
+        if trouble is not None:
+            self.events[trouble.name] += 1
+            self.under_way.append((time.monotonic() + trouble.seconds, trouble))
+
+    def busy(self, target: object) -> bool:
+        """Whether the target is in trouble already."""
+        return any(trouble.target is target for _until, trouble in self.under_way)
+
+    def free_beat(self) -> int | None:
+        number = self.chance.randrange(len(self.beats))
+        return None if self.busy(self.beats[number]) else number
+
+    def kill(self) -> Trouble | None:
+        number = self.chance.randrange(len(self.beats))  # a paused one too
+        self.under_way = [each for each in self.under_way if each[1].target is not self.beats[number]]
+        self.note_loss(self.beats[number], "kill -9")
         self.beats[number].kill()
-        self.events["kill -9"] += 1
         self.beats[number] = self.start()
+        return Trouble("kill -9", None, lambda: None)
 
-    def stop(self) -> None:
-        number = self.any_beat()
+    def stop(self) -> Trouble | None:
+        number = self.free_beat()
+        if number is None:
+            return None
+        self.note_loss(self.beats[number], "stop")
         self.beats[number].stop()
-        self.events["stop"] += 1
         self.beats[number] = self.start()
+        return Trouble("stop", None, lambda: None)
 
-    def pause(self) -> None:
-        beat = self.beats[self.any_beat()]
+    def pause(self) -> Trouble | None:
+        number = self.free_beat()
+        if number is None:
+            return None
+        beat = self.beats[number]
+        self.note_loss(beat, "pause")
         beat.signal(signal.SIGSTOP)
-        time.sleep(self.chance.uniform(*PAUSE))
-        beat.signal(signal.SIGCONT)
-        self.events["pause"] += 1
+        return Trouble("pause", beat, lambda: beat.signal(signal.SIGCONT), self.chance.uniform(*PAUSE))
 
-    def outage(self) -> None:
-        number = self.chance.randrange(len(self.outages))
-        self.outages[number].cut()
-        time.sleep(self.chance.uniform(*OUTAGE))
-        self.outages[number].restore()
-        self.events[("broker", "database")[number] + " cut"] += 1
+    def restart_server(self) -> Trouble | None:
+        name = self.chance.choice(list(self.places))
+        place = self.places[name]
+        if self.busy(place):
+            return None
+        crash = self.chance.random() < 0.5
+        place.server.crash(place.crash if crash else place.stop)
+        what = f"{name} {'crashed' if crash else 'stopped'}"
+        return Trouble(what, place, place.server.start, self.chance.uniform(*OUTAGE))
+
+    def shut_door(self) -> Trouble | None:
+        """Cut or jam a beat's way to a server; a file has none, there others keep the lock."""
+        name = self.chance.choice(["broker", "database"])
+        if name not in self.doors:
+            return self.lock_file()
+        door = self.doors[name]
+        if self.busy(door):
+            return None
+        trouble = self.chance.choice([door.refuse, door.hang, door.reset])
+        trouble()
+        seconds = self.chance.uniform(*OUTAGE)
+        return Trouble(f"way to the {name}: {trouble.__name__}", door, door.restore, seconds)
+
+    def lock_file(self) -> Trouble | None:
+        if self.busy(self.worker):
+            return None
+        over = threading.Event()
+        threading.Thread(target=keep_lock, args=(over,), daemon=True).start()
+        return Trouble("database locked", self.worker, over.set, self.chance.uniform(*OUTAGE))
+
+    def note_loss(self, beat: Beat, why: str) -> None:
+        self.lost_lead.append((datetime.now(UTC), f"{why} {beat.name}"))
+
+    def settle(self) -> None:
+        """Wait until everything that was due before now is accounted for."""
+        from django.db import DatabaseError, connection
+
+        due = datetime.now(UTC)
+        deadline = time.monotonic() + CALM
+        while time.monotonic() < deadline:
+            self.look_after()
+            try:
+                if all(task.scheduled_state.accounted_until >= self.last_tick(task, due) for task in tasks()):
+                    return
+            except DatabaseError:
+                connection.close()
+            time.sleep(1)
+        self.wrong.append(f"not everything due before {due} was accounted for within {CALM} s")
+
+    def first_tick(self, task: PeriodicTask) -> datetime:
+        changed: datetime = task.date_changed
+        if task.clocked:
+            return task.clocked.clocked_time
+        if task.interval:
+            return changed + timedelta(seconds=task.interval.every)
+        return changed.replace(second=0, microsecond=0) + timedelta(minutes=1)
+
+    def last_tick(self, task: PeriodicTask, until: datetime) -> datetime:
+        """The last tick up to ``until``; the moment before the first where there is none."""
+        first = self.first_tick(task)
+        if task.clocked:
+            return first
+        return first + (until - first) // step(task) * step(task)
 
     def verdict(self) -> int:
-        from django_celery_beat.models import PeriodicTask
+        from django.db import connection
 
         from scheduled_tasks.models import TaskRun
 
-        wrong = [line for task in PeriodicTask.objects.all() for line in self.unaccounted(task)]
-        wrong += [f"{run} started {run.attempts} times" for run in TaskRun.objects.filter(attempts__gt=1)]
-        wrong += [beat.name for beat in self.beats if "Traceback" in beat.output()]
-        print(dict(self.events), dict(Counter(TaskRun.objects.values_list("status", flat=True))))
+        connection.close()
+        logs = [beat.output() for beat in self.all_beats]
+        self.wrong += [line for task in tasks() for line in self.unaccounted(task)]
+        self.wrong += self.sent_twice(logs)
+        self.wrong += [
+            beat.name + " shows a traceback" for beat in self.all_beats if "Traceback" in beat.output()
+        ]
+        print("troubles:", dict(self.events))
+        print("rows:", dict(Counter(TaskRun.objects.values_list("status", flat=True))))
         reasons = Counter(TaskRun.objects.exclude(reason="").values_list("status", "reason"))
         for (status, reason), count in sorted(reasons.items()):
             print(f"{count:6} {status}: {re.sub(r'[0-9]+', 'n', reason)[:120]}")
-        print("longest time without a message:", self.longest_gap())
-        print("\n".join(wrong) or "every tick is in exactly one row, no run started twice")
-        return 1 if wrong else 0
+        ambiguous = TaskRun.objects.filter(reason__contains=UNSURE)
+        print("ambiguous ticks (claimed, nobody knows whether sent):", ambiguous.count())
+        print("longest time without a message:", self.longest_silence())
+        print("longest gap between leaders:", self.longest_gap(logs))
+        print("\n".join(self.wrong) or "every tick is in exactly one row, nothing was sent or started twice")
+        return 1 if self.wrong else 0
 
-    def unaccounted(self, task: Any) -> list[str]:
+    def unaccounted(self, task: PeriodicTask) -> Iterator[str]:
         """Sentences about ticks of the task that are in no row, or in two."""
-        from scheduled_tasks.models import TaskRun, TaskState
+        from scheduled_tasks.models import TaskRun
 
-        step = timedelta(seconds=task.interval.every) if task.interval else timedelta(minutes=1)
-        rows = TaskRun.objects.filter(task_id=task.pk).order_by("scheduled_for", "id")
-        expected, wrong = None, []
-        for row in rows:
-            if expected is not None and row.scheduled_for != expected:
-                wrong.append(f"{task.name}: expected {expected}, found {row.status} {row.scheduled_for}")
+        expected = first = self.first_tick(task)
+        for row in TaskRun.objects.filter(task_id=task.pk).order_by("scheduled_for", "id"):
+            if row.scheduled_for != expected:
+                yield f"{task.name}: expected {expected}, found {row.status} {row.scheduled_for}"
             last = row.scheduled_until or row.scheduled_for
-            if last != row.scheduled_for + (row.tick_count - 1) * step:
-                wrong.append(f"{task.name}: {row.tick_count} ticks from {row.scheduled_for} to {last}")
-            expected = last + step
-        state = TaskState.objects.get(pk=task.pk)
-        if expected is None or state.accounted_until != expected - step:
-            wrong.append(f"{task.name}: accounted until {state.accounted_until}, rows until {expected}")
-        return wrong
+            if last != row.scheduled_for + (row.tick_count - 1) * step(task):
+                yield f"{task.name}: {row.tick_count} ticks from {row.scheduled_for} to {last}"
+            expected = last + step(task)
+        kept, last = task.scheduled_state.accounted_until, expected - step(task)
+        if expected == first or (kept != last and not task.clocked):
+            yield f"{task.name}: accounted until {kept}, rows until {last}"
 
-    def longest_gap(self) -> timedelta:
-        from itertools import pairwise
+    def sent_twice(self, logs: list[str]) -> Iterator[str]:
+        """Sentences about messages that were sent twice, and runs that were started twice.
 
+        A broker that loses a connection delivers again what was not acknowledged, and says so; beat may have
+        sent twice under one id only where its first attempt failed, and says so too.
+        """
+        from scheduled_tasks.models import TaskRun
+
+        sent = Counter(chain.from_iterable(SENT.findall(log) for log in logs))
+        for (name, tick), count in sent.items():
+            if count > 1:
+                yield f"{name} was sent {count} times for {tick}"
+        unsure = {name for log in logs for name in RETRIED.findall(log)}
+        again = TaskRun.objects.filter(attempts__gt=1)
+        print("started again after the broker delivered again:", again.filter(redelivered=True).count())
+        for run in again.filter(redelivered=False).exclude(name__in=unsure):
+            yield f"{run} of {run.scheduled_for} started {run.attempts} times"
+
+    def longest_silence(self) -> timedelta:
         from scheduled_tasks.models import TaskRun
 
         moments = TaskRun.objects.exclude(sent_at=None).order_by("sent_at").values_list("sent_at", flat=True)
         return max((after - before for before, after in pairwise(moments)), default=timedelta())
+
+    def longest_gap(self, logs: list[str]) -> str:
+        """From the trouble of a leader to the next beat that leads."""
+        leads = sorted(
+            (int(epoch), datetime.strptime(moment, "%Y-%m-%d %H:%M:%S,%f").astimezone(UTC), beat.name)
+            for beat, log in zip(self.all_beats, logs, strict=True)
+            for moment, epoch in LEADS.findall(log)
+        )
+        gaps = []
+        for (_epoch, since, name), (_next, until, _other) in pairwise(leads):
+            losses = [
+                (until - moment, why)
+                for moment, why in self.lost_lead
+                if since <= moment <= until and why.endswith(f" {name}")
+            ]
+            gaps += losses[:1]
+        if not gaps:
+            return "the lead never changed"
+        length, why = max(gaps)
+        return f"{length.total_seconds():.1f} s, after {why} ({len(leads)} leaders)"
+
+
+def tasks() -> Any:
+    from django_celery_beat.models import PeriodicTask
+
+    return PeriodicTask.objects.select_related("interval", "clocked", "scheduled_state")
+
+
+def step(task: PeriodicTask) -> timedelta:
+    """The time between two ticks."""
+    return timedelta(seconds=task.interval.every) if task.interval else timedelta(minutes=1)
+
+
+def keep_lock(over: threading.Event) -> None:
+    """Keep SQLite's one lock for all writers."""
+    from django.contrib.auth.models import User
+    from django.db import connection, transaction
+
+    with transaction.atomic():
+        User.objects.create(username=str(time.time()))
+        over.wait()
+    connection.close()
 
 
 if __name__ == "__main__":

@@ -17,8 +17,9 @@ from django_celery_beat.models import (
     SolarSchedule,
 )
 
-from scheduled_tasks.beat import scheduler
+from scheduled_tasks.beat import records, scheduler
 from scheduled_tasks.beat.claims import claim
+from scheduled_tasks.beat.loading import Timetables
 from scheduled_tasks.beat.outbox import Message
 from scheduled_tasks.models import Lease, Status, TaskRun, TaskState, database_now
 
@@ -344,6 +345,13 @@ class TestOtherSchedules:
         assert not job.enabled
 
 
+def test_schedule_that_came_during_a_look_is_read(beat: Beat, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Timetables, "_read", lambda self, kind, model: None)
+    job = cron_task("10 10 * * *", changed=START)
+    assert beat.run_until(at("10:10")) == [at("10:10")]
+    assert state(job).broken_reason == ""
+
+
 class TestBrokenRows:
     @pytest.mark.parametrize(
         ("cron", "fields", "reason"),
@@ -427,6 +435,22 @@ class TestBroker:
         beat.broker_error = None
         assert beat.run_until(at("10:12:30")) == [at("10:08")]
 
+    def test_row_of_an_outage_holds_only_ticks_that_follow_on_one_another(
+        self, beat: Beat, clock: TestClock
+    ) -> None:
+        job = interval_task(1, changed=START, state={"overlap": "allow"})
+        beat.broker_error = UNREACHABLE
+        beat.run_until(at("10:09"))
+        clock.moment = at("10:13")
+        beat.tick()
+        beat.run_until(at("10:14"))
+        assert runs(job) == [
+            ("queued", "10 10:08:00", 1),
+            ("missed", "10 10:09:00", 1),
+            ("missed", "10 10:10:00", 3),
+            ("missed", "10 10:13:00", 2),
+        ]
+
     def test_message_that_cannot_be_sent_hurts_no_other(self, beat: Beat) -> None:
         bad = cron_task("10 10 * * *", changed=START)
         good = cron_task("10 10 * * *", changed=START)
@@ -471,6 +495,19 @@ class TestLead:
         assert "connection refused" in tried.reason
         assert [len(runs(job)) for job in jobs] == [1, 1, 1]
 
+    def test_clean_stop_accounts_for_what_later_ticks_have_overtaken(
+        self, beat: Beat, clock: TestClock
+    ) -> None:
+        jobs = [interval_task(1, changed=START) for _ in range(2)]
+        beat.broker_error = UNREACHABLE
+        beat.run_until(at("10:09"))
+        beat.close()
+        second = Beat(clock)
+        second.run_until(at("10:10"))
+        assert [runs(job) for job in jobs] == [
+            [("missed", "10 10:08:00", 1), ("missed", "10 10:09:00", 1), ("queued", "10 10:10:00", 1)]
+        ] * 2
+
     def test_silent_leader_is_replaced_and_cannot_fire_any_more(self, beat: Beat, clock: TestClock) -> None:
         job = cron_task("10 10 * * *", changed=START)
         beat.tick()
@@ -481,6 +518,17 @@ class TestLead:
         assert not beat.lease.held
         assert len(runs(job)) == 1
         assert Lease.objects.get().epoch == 2
+
+    def test_leader_that_is_replaced_before_the_first_tick_leaves_the_rhythm(
+        self, beat: Beat, clock: TestClock
+    ) -> None:
+        interval_task(10, changed=at("10:06"))
+        cron_task("7 10 * * *", changed=at("10:06"))
+        assert beat.lease.take()
+        beat._reload()
+        beat.lease.release()
+        clock.moment = at("10:08")
+        assert Beat(clock).run_until(at("10:20")) == [at("10:07"), at("10:16")]
 
     def test_lease_of_a_leader_that_died_while_the_clock_was_ahead(self, beat: Beat) -> None:
         until = database_now() + timedelta(days=365)
@@ -541,6 +589,23 @@ def test_leading_beat_takes_over_what_code_declares(
 
 
 class TestDatabase:
+    def test_outage_is_not_over_before_the_database_has_answered(
+        self, beat: Beat, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        beat.tick()
+
+        def fail(*args: object, **kwargs: object) -> None:
+            raise OperationalError("connection refused")
+
+        monkeypatch.setattr(Lease.objects, "filter", fail)
+        monkeypatch.setattr(records, "change_stamp", fail)
+        monkeypatch.setattr(scheduler.connections["default"], "close", lambda: None)
+        beat.clock.moment = at("10:08")
+        pauses = [beat.tick() for _ in range(4)]
+        assert pauses == [*scheduler.DATABASE_PAUSES, scheduler.DATABASE_PAUSES[-1]]
+        assert caplog.text.count("Beat waits for the database") == 1
+        assert "answers again" not in caplog.text
+
     def test_claim_whose_commit_arrived_is_sent_after_the_outage(
         self, beat: Beat, monkeypatch: pytest.MonkeyPatch
     ) -> None:

@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
 from celery.utils.log import get_logger
-from django.db import IntegrityError, transaction
+from django.db import IntegrityError
 from django.db.models import F
 from django.utils.translation import gettext_noop
 from django_celery_beat.models import PeriodicTask
@@ -68,10 +68,14 @@ class _OpenRun:
 
 @dataclass(frozen=True, slots=True)
 class _Blocked:
-    """A tick that another run keeps from running; one row per such run and status."""
+    """A tick that another run keeps from running; those that follow on one another share a row.
+
+    ``after`` is the tick before it, or what the task was accounted for until.
+    """
 
     entry: Entry
     tick: datetime
+    after: datetime
     status: Status
     by: int
     reason: str
@@ -99,8 +103,7 @@ def claim(
 
 
 def _attempt(entries: Sequence[Entry], lease: LeaderLease, attempt: _Claim) -> None:
-    with transaction.atomic(using=records.database()):
-        lease.fence()
+    with lease.leading():
         attempt.run(entries)
 
 
@@ -189,20 +192,20 @@ class _Claim:
         return late <= ON_TIME or (entry.misfire == Misfire.RUN_ONCE and late <= entry.grace)
 
     def _start(self, entry: Entry, span: Span, following: datetime | None, open_runs: list[_OpenRun]) -> None:
-        tick = span.last
+        tick, after = span.last, span.but_last or entry.accounted_until
         unsent = next((run for run in open_runs if run.unsent), None)
         if unsent is not None:
-            self.blocked.append(_Blocked(entry, tick, Status.MISSED, unsent.id, NO_BROKER))
+            self.blocked.append(_Blocked(entry, tick, after, Status.MISSED, unsent.id, NO_BROKER))
         elif not open_runs or entry.overlap == Overlap.ALLOW:
             message = message_of(entry, tick, following, self.now)
             if not entry.one_off and entry.timetable.clocked is None:
-                message.after = span.but_last or entry.accounted_until
+                message.after = after
             self.claimed.messages.append(message)
             self.rows.append(self._open(entry, message, Status.QUEUED))
         elif entry.overlap == Overlap.SKIP:
-            self.blocked.append(_Blocked(entry, tick, Status.SKIPPED, open_runs[0].id, OVERLAP))
+            self.blocked.append(_Blocked(entry, tick, after, Status.SKIPPED, open_runs[0].id, OVERLAP))
         elif any(run.status == Status.WAITING for run in open_runs):
-            self.blocked.append(_Blocked(entry, tick, Status.SKIPPED, open_runs[0].id, HELD_ALREADY))
+            self.blocked.append(_Blocked(entry, tick, after, Status.SKIPPED, open_runs[0].id, HELD_ALREADY))
         else:
             row = self._open(entry, message_of(entry, tick, following, self.now), Status.WAITING)
             row.expires_at, row.blocked_by_id = None, open_runs[0].id
@@ -275,11 +278,11 @@ class _Claim:
         ]
 
     def _join_blocked(self) -> None:
-        """One row per blocking run: a tick joins the row that an earlier one made."""
+        """A tick joins the row of the tick before it when the same run kept that one from running too."""
         existing = self._blocked_before()
         joined: dict[datetime, list[int]] = defaultdict(list)
         for blocked in self.blocked:
-            row = existing.get((blocked.by, blocked.status))
+            row = existing.get((blocked.by, blocked.status, blocked.after))
             if row is not None:
                 joined[blocked.tick].append(row)
                 continue
@@ -290,8 +293,8 @@ class _Claim:
                 scheduled_until=tick, tick_count=F("tick_count") + 1, finished_at=self.now
             )
 
-    def _blocked_before(self) -> dict[tuple[int | None, str], int]:
-        found: dict[tuple[int | None, str], int] = {}
+    def _blocked_before(self) -> dict[tuple[int | None, str, datetime | None], int]:
+        found: dict[tuple[int | None, str, datetime | None], int] = {}
         for chunk in records.chunks(self.blocked):
             rows = TaskRun.objects.filter(
                 task_id__in=[blocked.entry.task_id for blocked in chunk],
@@ -299,8 +302,8 @@ class _Claim:
                 blocked_by_id__in=[blocked.by for blocked in chunk],
                 status__in=(Status.SKIPPED, Status.MISSED),
             )
-            for pk, by, status in rows.values_list("id", "blocked_by_id", "status"):
-                found[by, status] = pk
+            for pk, by, status, last in rows.values_list("id", "blocked_by_id", "status", "scheduled_until"):
+                found[by, status, last] = pk
         return found
 
 

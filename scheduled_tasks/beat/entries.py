@@ -8,14 +8,7 @@ from typing import Any
 
 from celery import current_app
 from celery.utils.log import get_logger
-from django.db.models import Model
-from django_celery_beat.models import (
-    ClockedSchedule,
-    CrontabSchedule,
-    IntervalSchedule,
-    PeriodicTask,
-    SolarSchedule,
-)
+from django_celery_beat.models import PeriodicTask
 
 from ..models import Misfire, Overlap, ScheduledTask, TaskState
 from ..publishing import BadMessage, message
@@ -23,12 +16,6 @@ from ..reasons import NOT_SCHEDULABLE
 from ..schedules import Unschedulable
 from .ticks import INSTANT, Timetable
 
-KINDS: dict[str, type[Model]] = {
-    "crontab": CrontabSchedule,
-    "interval": IntervalSchedule,
-    "clocked": ClockedSchedule,
-    "solar": SolarSchedule,
-}
 ROUTING = ("queue", "exchange", "routing_key", "priority")
 
 CLOCK_TOLERANCE = timedelta(minutes=1)
@@ -166,7 +153,7 @@ def planned(before: TaskState, entry: Entry, now: datetime) -> TaskState:
         task_id=entry.task_id,
         accounted_until=entry.accounted_until,
         next_run_at=entry.due,
-        enabled_since=before.enabled_since or now,
+        enabled_since=before.enabled_since or min(entry.accounted_until, now),
         broken_reason="",
     )
 

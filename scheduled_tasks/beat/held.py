@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import datetime
 
-from django.db import transaction
 from django.utils.translation import gettext_noop
 from django_celery_beat.models import PeriodicTask
 
@@ -33,8 +32,7 @@ def release(entries: Mapping[int, Entry], *, lease: LeaderLease, now: datetime) 
     if not free:
         return [], bool(held)
     messages = []
-    with transaction.atomic(using=records.database()):
-        lease.fence()
+    with lease.leading():
         for run in free:
             waiting = TaskRun.objects.filter(pk=run.pk, status=Status.WAITING)
             entry = entries.get(run.task_id or 0) if run.task_id in enabled else None

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 
+from django.db import connections, transaction
+from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import F, Q, QuerySet
 
 from ..models import Lease, UtcNow
+from . import records
 
 NAME = "beat"
 
@@ -19,6 +24,10 @@ RENEW_EVERY = 5.0
 
 POLL_EVERY = 1.0
 """Seconds between two looks of a standby at the lease."""
+
+SILENCE = 15
+"""Seconds after which the server ends a transaction of a leader that says nothing more: it holds the lease's
+row, and the server may not notice for hours that the leader's host is gone."""
 
 
 class Fenced(Exception):
@@ -99,12 +108,19 @@ class LeaderLease:
         now = Lease.objects.filter(name=NAME).values_list(UtcNow(), flat=True).get()
         self.clock.set(now, (begun + time.monotonic()) / 2)
 
-    def fence(self) -> None:
-        """Prolong the lease; in a transaction, hold off every other beat until its end.
+    @contextmanager
+    def leading(self) -> Iterator[None]:
+        """A transaction that holds off every other beat until its end. Raises :class:`Fenced`."""
+        connection = connections[records.database()]
+        outermost = not connection.in_atomic_block
+        with transaction.atomic(using=connection.alias):
+            if outermost:
+                _bound_silence(connection)
+            self.fence()  # being a write, it also makes a transaction of SQLite wait its turn
+            yield
 
-        Being a write, it also makes a SQLite transaction that begins with it wait its turn.
-        Raises :class:`Fenced`.
-        """
+    def fence(self) -> None:
+        """Prolong the lease. Raises :class:`Fenced`."""
         begun = time.monotonic()
         if not self._mine().update(until=UtcNow() + TTL):
             raise Fenced
@@ -118,3 +134,15 @@ class LeaderLease:
     def _mine(self) -> QuerySet[Lease]:
         """The lease while it is this beat's; no row once another has taken it."""
         return Lease.objects.filter(name=NAME, holder=self.holder, epoch=self.epoch or 0)
+
+
+def _bound_silence(connection: BaseDatabaseWrapper) -> None:
+    """Have the server end the open transaction of ``connection`` when its client falls silent."""
+    if connection.vendor == "postgresql":
+        statement = f"SET LOCAL idle_in_transaction_session_timeout = '{SILENCE}s'"
+    elif getattr(connection, "mysql_is_mariadb", False):
+        statement = f"SET SESSION idle_transaction_timeout = {SILENCE}"
+    else:
+        return
+    with connection.cursor() as cursor:
+        cursor.execute(statement)

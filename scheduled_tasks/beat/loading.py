@@ -178,9 +178,13 @@ class Timetables:
                 raise Unschedulable(UNREADABLE_ROW % {"error": _sentence(self._errors[key])})
         bounds = (*keys, task.start_time, task.expires)
         if bounds not in self._known:
-            rows: dict[str, Any] = {kind: self._rows[kind, pk] for kind, pk in keys}
+            rows: dict[str, Any] = {kind: self._row(kind, pk) for kind, pk in keys}
             self._known[bounds] = Timetable(**rows, start_time=task.start_time, expires=task.expires)
         return self._known[bounds]
+
+    def _row(self, kind: str, pk: int) -> Model:
+        """The schedule's row, which may have come after the look at all of them."""
+        return self._rows.get((kind, pk)) or KINDS[kind]._default_manager.get(pk=pk)
 
 
 def _sentence(error: Exception) -> str:

@@ -134,18 +134,22 @@ class Outbox:
             records.close(records.unsent().filter(celery_id=celery_id), Status.MISSED, reason, now)
             del self._given_up[celery_id]
 
-    def leave(self, now: datetime) -> list[Message]:
-        """Settle everything before a clean stop, and return what was given back to the next leader: the
-        messages that no broker can have.
+    def leave(self, now: datetime) -> None:
+        """Settle everything before a clean stop: what no broker can have is given back to the next leader.
 
-        Raises database errors.
+        Raises database errors and then keeps what is not settled.
         """
-        back = [message for message in self.unsent if message.after is not None and not message.tried]
-        for message in self.unsent:
-            if message not in back:
+        while self.unsent:
+            message = self.unsent[-1]
+            if not self._give_back(message):
                 self._give_up(message, self._error)
+            self.unsent.pop()
         self.note(now)
-        for message in back:
-            records.give_back(message.celery_id, message.entry.task_id, message.scheduled_for, message.after)
-        self.unsent = []
-        return back
+
+    @staticmethod
+    def _give_back(message: Message) -> bool:
+        if message.tried or message.after is None:
+            return False
+        return records.give_back(
+            message.celery_id, message.entry.task_id, message.scheduled_for, message.after
+        )

@@ -50,13 +50,18 @@ def mark_sent(celery_ids: Sequence[str], now: datetime) -> None:
         TaskRun.objects.filter(celery_id__in=chunk, sent_at__isnull=True).update(sent_at=now)
 
 
-def give_back(celery_id: str, task_id: int, tick: datetime, after: datetime | None) -> None:
-    """Undo the claim of a tick that was never sent: the next leader finds it due."""
+def give_back(celery_id: str, task_id: int, tick: datetime, after: datetime | None) -> bool:
+    """Undo the claim of a tick that was never sent: the next leader finds it due.
+
+    Whether that was possible; it is not once later ticks are accounted for.
+    """
     with transaction.atomic(using=database()):
-        if unsent().filter(celery_id=celery_id).delete()[0]:
-            claimed = TaskState.objects.filter(pk=task_id, accounted_until=tick)
-            claimed.update(accounted_until=after, next_run_at=tick)
-            PeriodicTask.objects.filter(pk=task_id, last_run_at=tick).update(last_run_at=after)
+        newest = TaskState.objects.filter(pk=task_id, accounted_until=tick)
+        if not newest.exists() or not unsent().filter(celery_id=celery_id).delete()[0]:
+            return False
+        newest.update(accounted_until=after, next_run_at=tick)
+        PeriodicTask.objects.filter(pk=task_id, last_run_at=tick).update(last_run_at=after)
+    return True
 
 
 def write_states(states: Sequence[TaskState], fields: Iterable[str]) -> None:

@@ -11,7 +11,7 @@ from uuid import uuid4
 from celery.utils.log import get_logger
 from celery.utils.nodenames import host_format
 from django.db import Error as DatabaseFailure
-from django.db import InterfaceError, OperationalError, connections, transaction
+from django.db import InterfaceError, OperationalError, connections
 from django.utils.translation import gettext_noop
 from django_celery_beat.schedulers import DatabaseScheduler
 
@@ -27,6 +27,7 @@ from .interrupts import undisturbed
 from .lease import POLL_EVERY, Clock, Fenced, LeaderLease
 from .loading import STATE_FIELDS, load
 from .outbox import Message, Outbox
+from .watch import Watch
 
 LOOK_EVERY = timedelta(seconds=1)
 """How often a change of the tasks is looked for."""
@@ -64,6 +65,7 @@ class Scheduler(DatabaseScheduler):
         self.lease = LeaderLease(uuid4().hex, self.clock)
         self.heartbeat: Heartbeat | None = None
         self.reaper: Reaper | None = None
+        self.watch: Watch | None = None
         self.outbox = Outbox(self.publish)
         self.entries: dict[int, Entry] = {}
         self._due: list[tuple[datetime, int]] = []
@@ -108,20 +110,31 @@ class Scheduler(DatabaseScheduler):
             pause = self._without_database(error)
         finally:
             self._in_turn = False
+            self._rest()
         return min(pause, float(self.max_interval or pause))
 
     def start_heartbeat(self) -> Heartbeat:
         """Show this process, whether it leads or stands by."""
+        watch = self.watch = Watch(connections[records.database()])
+
+        def look_around() -> None:
+            watch.look()
+            self._ask_broker(heartbeat)
+
         heartbeat = Heartbeat(
             ProcessKind.BEAT,
             host_format("celerybeat@%h"),
             boot_id=self.lease.holder,
-            on_beat=lambda: self._ask_broker(heartbeat),
+            on_beat=look_around,
         )
         heartbeat.start()
         self.reaper = Reaper(heartbeat, self.app)
         self.reaper.start()
         return heartbeat
+
+    def _rest(self) -> None:
+        if self.watch is not None:
+            self.watch.rest()
 
     def _ask_broker(self, heartbeat: Heartbeat) -> None:
         """Note whether the broker answers although nothing is due."""
@@ -151,7 +164,7 @@ class Scheduler(DatabaseScheduler):
                 return False
             self._stands_by = False
             logger.info("This beat leads now (epoch %s).", self.lease.epoch)
-        elif self.lease.renewal_in <= 0:
+        elif self._failures or self.lease.renewal_in <= 0:
             self.lease.renew()
         return True
 
@@ -166,8 +179,7 @@ class Scheduler(DatabaseScheduler):
         """What a new leader does first; done again when the database fails meanwhile."""
         self.sync_definitions()
         self._gap = (self.now(), NO_BEAT)
-        with transaction.atomic(using=records.database()):
-            self.lease.fence()
+        with self.lease.leading():
             records.close(records.unsent(), Status.MISSED, records.UNNOTED, self.now())
         self._holding = TaskRun.objects.filter(status=Status.WAITING).exists()
         self._prepared = True
@@ -223,8 +235,7 @@ class Scheduler(DatabaseScheduler):
         now = self.now()
         loaded = load(self.entries, now=now, seen_at=self._seen_at)
         if loaded.states or loaded.expired:
-            with transaction.atomic(using=records.database()):
-                self.lease.fence()
+            with self.lease.leading():
                 records.write_states(loaded.states, STATE_FIELDS)
                 records.retire(loaded.expired, now)
         self.entries = loaded.entries
@@ -299,6 +310,7 @@ class Scheduler(DatabaseScheduler):
 
     def publish(self, message: Message) -> None:
         """Send one message, or raise what the broker or the message makes of it."""
+        self._rest()
         self.broker.send(message)
         if self.heartbeat is not None:
             self.heartbeat.broker_ok()
@@ -347,11 +359,12 @@ class Scheduler(DatabaseScheduler):
 
     def _hand_over(self) -> None:
         """Let a standby lead at once; a connection that a signal interrupted is replaced first."""
+        for message in self.outbox.unsent:
+            self._fired.pop(message.entry.task_id, None)
         for _attempt in range(2):
             try:
                 self.lease.fence()
-                for message in self.outbox.leave(self.now()):
-                    self._fired.pop(message.entry.task_id, None)
+                self.outbox.leave(self.now())
                 self.lease.release()
             except Fenced:
                 return

@@ -36,11 +36,17 @@ BEGAN = {
 }
 
 CLIENT_TIMEOUTS = {
-    "postgresql": {"connect_timeout": 5, "tcp_user_timeout": 15_000},
+    "postgresql": {
+        "connect_timeout": 5,
+        "tcp_user_timeout": 15_000,
+        "keepalives_idle": 10,
+        "keepalives_interval": 5,
+        "keepalives_count": 3,
+    },
     "mysql": {"connect_timeout": 5, "read_timeout": 30, "write_timeout": 30},
 }
 """Bounds the drivers keep by themselves, where the project's ``OPTIONS`` name none: a server that vanished
-must not hold the recorder for as long as the network stack would."""
+must hold neither the recorder nor beat for as long as the network stack would."""
 
 NOT_COPIED = ("pool", "server_side_binding")
 """Options of the project's connection that one long-lived connection has no use for."""
@@ -176,11 +182,16 @@ def own_session() -> Session:
     connection: BaseDatabaseWrapper = backend.DatabaseWrapper(chosen, name)
     for option in NOT_COPIED:
         chosen["OPTIONS"].pop(option, None)
-    for option, value in CLIENT_TIMEOUTS.get(connection.vendor, {}).items():
-        chosen["OPTIONS"].setdefault(option, value)
+    set_timeouts(connection)
     # The writer's thread uses it, but a thread that forks the process may have to close it.
     connection.inc_thread_sharing()
     return Session(connection)
+
+
+def set_timeouts(connection: BaseDatabaseWrapper) -> None:
+    """Give this one connection, before it is opened, the bounds of :data:`CLIENT_TIMEOUTS`."""
+    options = CLIENT_TIMEOUTS.get(connection.vendor, {}) | connection.settings_dict["OPTIONS"]
+    connection.settings_dict = {**connection.settings_dict, "OPTIONS": options}
 
 
 def ordinary_session() -> Session:

@@ -11,18 +11,21 @@ from urllib.parse import urlsplit
 
 
 class Proxy:
-    """Forwards connections to the server that ``url`` names; ``url`` of the proxy leads through it."""
+    """Forwards connections to the server that ``url`` names; ``url`` of the proxy leads through it.
 
-    def __init__(self, url: str) -> None:
+    ``address`` is this machine's address at which it listens.
+    """
+
+    def __init__(self, url: str, *, address: str = "127.0.0.1") -> None:
         parts = urlsplit(url)
         self._target = (parts.hostname, parts.port)
-        self._listener = socket.create_server(("127.0.0.1", 0))
+        self._listener = socket.create_server((address, 0))
         self._pairs: set[tuple[socket.socket, socket.socket]] = set()
         self._open = threading.Event()
         self._open.set()
         self._refusing = False
         netloc = f"{parts.netloc.rpartition('@')[0]}@" if "@" in parts.netloc else ""
-        self.url = parts._replace(netloc=f"{netloc}127.0.0.1:{self._listener.getsockname()[1]}").geturl()
+        self.url = parts._replace(netloc=f"{netloc}{address}:{self._listener.getsockname()[1]}").geturl()
         threading.Thread(target=self._accept, daemon=True).start()
 
     @property

@@ -7,12 +7,11 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 
 import pytest
-from django.db import connection
 from django_celery_beat.models import PeriodicTask
 
 from scheduled_tasks.models import Status, TaskRun
+from tests.chaos.proxy import Proxy
 from tests.live import Beat, Worker, wait_for
-from tests.proxy import Proxy
 
 from .test_beat import LEADS, accounted_ticks, every_second, no_other_jobs, succeeded
 
@@ -24,69 +23,79 @@ needs_server = pytest.mark.skipif(
 
 
 @pytest.fixture
-def through() -> Iterator[Callable[[str, int], Proxy]]:
-    """Call it with a variable of the environment that holds an address to get a proxy before that server."""
+def through() -> Iterator[Callable[[str], Proxy]]:
+    """Call it with a variable of the environment that holds an address to get a door before that server."""
     with ExitStack() as stack:
-
-        def proxy(variable: str, default_port: int) -> Proxy:
-            made = Proxy(os.environ[variable], default_port)
-            stack.callback(made.cut)
-            return made
-
-        yield proxy
+        yield lambda variable: stack.enter_context(Proxy(os.environ[variable]))
 
 
-def test_broker_down_at_start_and_while_running(
+def accounted_to_the_last(task: PeriodicTask) -> bool:
+    """Whether the rows stand for every tick of a task that is due every second."""
+    first, last = TaskRun.objects.earliest("scheduled_for"), TaskRun.objects.latest("scheduled_for")
+    elapsed = (last.scheduled_until or last.scheduled_for) - first.scheduled_for
+    return accounted_ticks(task) == elapsed.total_seconds() + 1
+
+
+def runs_after(newest: TaskRun) -> bool:
+    """Whether runs that came later have succeeded."""
+    return TaskRun.objects.filter(id__gt=newest.pk, status=Status.SUCCEEDED).count() > 1
+
+
+@pytest.mark.parametrize("trouble", ["refuse", "hang"])
+@pytest.mark.timeout(400)
+def test_broker_away_at_start_and_while_running(
+    trouble: str,
     start_beat: Callable[..., Beat],
-    through: Callable[[str, int], Proxy],
+    through: Callable[[str], Proxy],
     every_second: PeriodicTask,
     worker: Worker,
 ) -> None:
-    broker = through("CELERY_BROKER_URL", 6379)
+    broker = through("CELERY_BROKER_URL")
+    getattr(broker, trouble)()
     beat = start_beat(env={"CELERY_BROKER_URL": broker.url})
     beat.wait_for_log("cannot reach the broker")
     broker.restore()
     wait_for(lambda: succeeded(every_second, 2), message="runs once the broker was there")
-    broker.cut()
-    wait_for(lambda: beat.output().count("cannot reach the broker") > 2, message="beat to notice the outage")
-    newest = TaskRun.objects.latest("id").pk
-    broker.restore()
+    seen = beat.output().count("cannot reach the broker")
+    getattr(broker, trouble)()
     wait_for(
-        lambda: TaskRun.objects.filter(id__gt=newest, status=Status.SUCCEEDED).count() > 1,
-        message="runs after the outage",
+        lambda: beat.output().count("cannot reach the broker") > seen + 1, message="beat to notice the outage"
     )
+    newest = TaskRun.objects.latest("id")
+    broker.restore()
+    wait_for(lambda: runs_after(newest), message="runs after the outage")
     beat.stop()
-    first, last = TaskRun.objects.earliest("id"), TaskRun.objects.latest("scheduled_for")
-    elapsed = (last.scheduled_until or last.scheduled_for) - first.scheduled_for
-    assert accounted_ticks(every_second) == elapsed.total_seconds() + 1
+    assert accounted_to_the_last(every_second)
     assert TaskRun.objects.filter(status=Status.MISSED).exists()
 
 
 @needs_server
-def test_database_down_at_start_and_while_running(
+@pytest.mark.parametrize("trouble", ["refuse", "hang"])
+@pytest.mark.timeout(400)
+def test_database_away_at_start_and_while_running(
+    trouble: str,
     start_beat: Callable[..., Beat],
-    through: Callable[[str, int], Proxy],
+    through: Callable[[str], Proxy],
     every_second: PeriodicTask,
     worker: Worker,
 ) -> None:
-    database = through("DATABASE_URL", 5432 if connection.vendor == "postgresql" else 3306)
+    database = through("DATABASE_URL")
+    getattr(database, trouble)()
     beat = start_beat(env={"DATABASE_URL": database.url})
     beat.wait_for_log("Beat waits for the database")
     database.restore()
     beat.wait_for_log(LEADS)
     wait_for(lambda: succeeded(every_second, 2), message="runs once the database was there")
-    database.cut()
+    seen = beat.output().count("Beat waits for the database")
+    getattr(database, trouble)()
     wait_for(
-        lambda: beat.output().count("Beat waits for the database") > 1, message="beat to notice the outage"
+        lambda: beat.output().count("Beat waits for the database") > seen,
+        timeout=120,
+        message="beat to notice the outage",
     )
-    newest = TaskRun.objects.latest("id").pk
+    newest = TaskRun.objects.latest("id")
     database.restore()
-    wait_for(
-        lambda: TaskRun.objects.filter(id__gt=newest, status=Status.SUCCEEDED).count() > 1,
-        message="runs after the outage",
-    )
+    wait_for(lambda: runs_after(newest), message="runs after the outage")
     assert beat.running
     beat.stop()
-    first, last = TaskRun.objects.earliest("id"), TaskRun.objects.latest("scheduled_for")
-    elapsed = (last.scheduled_until or last.scheduled_for) - first.scheduled_for
-    assert accounted_ticks(every_second) == elapsed.total_seconds() + 1
+    assert accounted_to_the_last(every_second)
