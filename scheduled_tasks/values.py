@@ -21,9 +21,17 @@ MAX_REPR = 500
 MAX_TEXT = 200_000
 """Characters kept of an error's text or a traceback."""
 
-SECRET_KEY = re.compile(
-    r"passw|secret|token|api_?key|credential|private|signature|authorization|cookie|session", re.IGNORECASE
+NAMES = r"passw|secret|token|api_?key|credential|private|signature|authorization|cookie|session"
+SECRET_KEY = re.compile(NAMES, re.IGNORECASE)
+
+SECRET_TEXT = re.compile(
+    rf"""((?:{NAMES})[\w-]{{0,60}}['"]?\s{{0,5}}[:=]\s{{0,5}})"""
+    r"""(?:b?'(?:[^'\\]|\\.)*(?:'|$)|b?"(?:[^"\\]|\\.)*(?:"|$)"""
+    r"""|[\[({].*|(?:(?:bearer|basic)\s{1,5})?[^\s,;)\]}]+)""",
+    re.IGNORECASE | re.DOTALL,
 )
+"""A secret in a text that is not JSON, such as a ``repr``: its name, as a group, and what follows: a quoted
+text, all from a bracket on, or a word."""
 UNPRINTABLE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\ud800-\udfff]")
 
 
@@ -76,11 +84,11 @@ def masked(value: Any) -> Any:
 
 
 def masked_text(text: str) -> str:
-    """JSON text with its secrets masked; the text itself where it has none or is not JSON."""
+    """A text with its secrets masked: in JSON the values of secret-looking keys, else what follows one."""
     try:
         value = json.loads(text)
     except ValueError:
-        return text
+        return _masked_words(text)
     shown = masked(value)
     return text if shown == value else json.dumps(shown, ensure_ascii=False)
 
@@ -113,4 +121,9 @@ def capped(text: str, limit: int = MAX_TEXT) -> str:
 
 def _short_repr(value: Any) -> str:
     text = printable(repr(value))
-    return text if len(text) <= MAX_REPR else f"{text[:MAX_REPR]}… ({len(text)} characters)"
+    shown = _masked_words(text[:MAX_REPR])
+    return shown if len(text) <= MAX_REPR else f"{shown}… ({len(text)} characters)"
+
+
+def _masked_words(text: str) -> str:
+    return SECRET_TEXT.sub(rf"\1{MASK}", text)

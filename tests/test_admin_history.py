@@ -288,3 +288,19 @@ def test_runs_list_takes_few_statements(admin_client: Client) -> None:
     with CaptureQueriesContext(connection) as context:
         shown(admin_client)
     assert len(context) <= 6
+
+
+def test_log_lines_are_coloured_by_level_and_keep_their_text(admin_client: Client) -> None:
+    log = (
+        "… 12 characters left out …\n10:00:00 INFO begins\n10:00:01 DEBUG one\n10:00:01 DEBUG two\n"
+        "10:00:02 WARNING slow\n10:00:03 ERROR <b>no</b>\nTraceback\n10:00:04 printed"
+    )
+    run = make_run(make_task(), Status.FAILED, log=log)
+    text = admin_client.get(f"/admin/scheduled_tasks/taskrun/{run.pk}/change/").content.decode()
+    shown = re.search(r'<pre tabindex="0">(… 12.*?)</pre>', text, re.DOTALL)[1]
+    assert re.sub(r"</?span[^>]*>", "", shown).strip() == log.replace("<b>no</b>", "&lt;b&gt;no&lt;/b&gt;")
+    assert re.findall(r'<span class="(\w)">([^<]*)</span>', shown) == [
+        ("q", "10:00:01 DEBUG one\n10:00:01 DEBUG two"),
+        ("w", "10:00:02 WARNING slow"),
+        ("e", "10:00:03 ERROR &lt;b&gt;no&lt;/b&gt;\nTraceback"),
+    ]

@@ -86,3 +86,37 @@ def test_texts_are_masked_only_where_they_hold_secrets():
     assert values.masked_text('{"n":  1}') == '{"n":  1}'
     assert values.masked_text("not JSON") == "not JSON"
     assert json.loads(values.masked_text('{"token": "k"}')) == {"token": values.MASK}
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("Config(user='ada', password='hunter2', n=1)", "Config(user='ada', password=••••••, n=1)"),
+        ('[{"api_key": "a\\"b"}, {1}]', '[{"api_key": ••••••}, {1}]'),
+        ("{'API-Token' : b'k', 'n': 1}", "{'API-Token' : ••••••, 'n': 1}"),
+        ("{'access_token_2': b'k', 'n': 1}", "{'access_token_2': ••••••, 'n': 1}"),
+        ("Authorization: Bearer abc; n", "Authorization: ••••••; n"),
+        ("<Client token=abc123>", "<Client token=••••••"),
+        ("credentials=('ada', 'hunter2'), n=1", "credentials=••••••"),
+        ("secret='cut off here", "secret=••••••"),
+        ("the token was refused", "the token was refused"),
+    ],
+)
+def test_secrets_in_texts_that_are_not_json_are_masked(text, shown):
+    assert values.masked_text(text) == shown
+
+
+def test_secrets_in_a_repr_are_masked_before_it_is_cut():
+    class Client:
+        def __repr__(self):
+            return "Client(api_key='hunter2')" + "x" * 1000
+
+    for kept in (values.stored([Client()]), values.summary([Client()]), values.summary({"c": Client()})):
+        assert "hunter2" not in kept
+        assert values.MASK in str(json.loads(kept))
+
+
+@pytest.mark.timeout(20)
+def test_masking_takes_no_longer_than_the_text_is_long():
+    for text in ("token" * 50_000, "token=[" * 50_000, "token" + "a" * 250_000, "token='" + "\\" * 250_000):
+        values.masked_text(text)

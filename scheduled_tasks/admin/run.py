@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from datetime import datetime
 from functools import cached_property
 from typing import Any
@@ -19,6 +20,12 @@ from .signs import Sign
 
 LINE = 300
 """Characters of an error that a list reads; the run's own page has all of it."""
+
+LOGGED = re.compile(r"\d\d:\d\d:\d\d (\w*)")
+"""How a kept log line begins; without it a line goes on from the one before."""
+
+LEVELS = {"DEBUG": "q", "WARNING": "w", "ERROR": "e", "CRITICAL": "e"}
+"""CSS class of a log line by its level."""
 
 
 class RunRow:
@@ -145,6 +152,18 @@ class RunDetails(RunRow):
         """``(css class, line)``: where it went is quiet, what it was is coloured."""
         lines = self.run.traceback.rstrip().split("\n")
         return [(_traceback_class(line, n == len(lines) - 1), line) for n, line in enumerate(lines)]
+
+    @property
+    def log_parts(self) -> list[tuple[str, str]]:
+        """``(css class, text)``: lines of one level together, with those that go on from them."""
+        parts: list[tuple[str, list[str]]] = []
+        for line in self.run.log.split("\n"):
+            found = LOGGED.match(line)
+            css = LEVELS.get(found[1], "") if found else (parts[-1][0] if parts else "")
+            if not parts or parts[-1][0] != css:
+                parts.append((css, []))
+            parts[-1][1].append(line)
+        return [(css, "\n".join(lines)) for css, lines in parts]
 
     @property
     def times(self) -> list[tuple[str, str]]:
