@@ -7,17 +7,18 @@ of every task stay, whatever became of the task; so do open runs.
 from __future__ import annotations
 
 import time
+from bisect import bisect_left
 from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
 from itertools import chain
-from typing import Any
 
-from django.db.models import Max, Q
+from django.db import connections, router
+from django.db.models import Exists, Max, OuterRef, Q
 
 from .conf import settings
 from .models import OUTCOMES, Lease, Status, TaskRun, TaskRunQuerySet, TaskState, UtcNow, database_now
 
-STEP_SECONDS = 0.03
+STEP_SECONDS = 0.05
 """How long one step should hold its locks; the number of ids it covers follows from that."""
 
 FIRST_STEP = 200
@@ -26,10 +27,9 @@ machine is than about the rows."""
 
 LONGEST_STEP = 10_000
 
-PAUSE = 0.25
-"""Pause after a step, as a part of its time: others that write come in between."""
-
-SHORTEST_PAUSE = 0.003
+SQLITE_PAUSE = 0.025
+"""Seconds between two steps that each lock the whole database: those who wait look this often whether it is
+free (SQLite's ``sqliteDefaultBusyCallback``). Databases that lock rows need no pause."""
 
 LEASE = "prune"
 ASK_EVERY = 300.0
@@ -37,7 +37,8 @@ AT_A_TIME = 5.0
 EVERY = timedelta(hours=1)
 """How often the runs are gone through, by one process of all."""
 
-KEPT = {"success": frozenset({Status.SUCCEEDED}), "failure": OUTCOMES - {Status.SUCCEEDED}}
+KEPT = (frozenset({Status.SUCCEEDED}), OUTCOMES - {Status.SUCCEEDED})
+"""The last run of each task with one of the statuses stays, for each of these sets."""
 
 
 class Pruning:
@@ -52,9 +53,10 @@ class Pruning:
         self._old = _older_than(now, own)
         self._end = _first_id_since(now - min([settings.RETENTION, *(span for _, span in own)]))
         self._dry_run = dry_run
+        locks_all = connections[router.db_for_write(TaskRun)].vendor == "sqlite"
+        self._pause = SQLITE_PAUSE if locks_all and not dry_run else 0.0
         self._size = FIRST_STEP
         self._steps = chain(self._too_old(), self._too_many())
-        self._newest: dict[tuple[int, str], int | None] = {}
         self.count = 0
         """How many runs were deleted, or would be."""
 
@@ -67,8 +69,7 @@ class Pruning:
             self._size = max(FIRST_STEP, fitting)
             if deadline is not None and time.monotonic() > deadline:
                 return False
-            if not self._dry_run:
-                time.sleep(max(SHORTEST_PAUSE, took * PAUSE))
+            time.sleep(self._pause)
         return True
 
     def _delete(self, runs: TaskRunQuerySet) -> float:
@@ -79,12 +80,14 @@ class Pruning:
 
     def _too_old(self) -> Iterator[TaskRunQuerySet]:
         """What is old among the next ids; what was deleted before is stepped over at once."""
+        runs = TaskRun.objects.filter(self._old, open_since=None)
+        kept = _last_words(runs.filter(pk__lt=self._end))
         start = 0
         while (first := self._first_id(start)) is not None:
-            start = first + self._size
-            ids = {"pk__gte": first, "pk__lt": min(start, self._end)}
-            runs = TaskRun.objects.filter(self._old, **ids, open_since=None)
-            yield runs.exclude(pk__in=self._to_keep(runs))
+            start = min(first + self._size, self._end)
+            here = kept[bisect_left(kept, first) : bisect_left(kept, start)]
+            # SQLite makes use of one upper bound only.
+            yield runs.filter(pk__gte=first, pk__lt=start).exclude(pk__in=here)
 
     def _first_id(self, start: int) -> int | None:
         runs = TaskRun.objects.filter(pk__gte=start, pk__lt=self._end)
@@ -97,7 +100,7 @@ class Pruning:
             of_task = TaskRun.objects.filter(task_id=task_id)
             newest = list(of_task.newest_first().values_list("pk", flat=True)[limit - 1 : limit])
             runs = of_task.filter(pk__lt=newest[0] if newest else 0, open_since=None).exclude(self._old)
-            runs = runs.exclude(pk__in=[self._newest_of(task_id, kind) or 0 for kind in KEPT])
+            runs = runs.exclude(pk__in=_last_words(runs))
             ids = runs.order_by("pk").values_list("pk", flat=True)
             last = 0
             while found := list(ids.filter(pk__gt=last)[: self._size]):
@@ -115,25 +118,6 @@ class Pruning:
         while (task_id := tasks.filter(task_id__gt=last).first()) is not None:
             yield task_id, self._own_limits.get(task_id, usual)
             last = task_id
-
-    def _to_keep(self, runs: TaskRunQuerySet) -> list[int]:
-        """Among old ``runs``, those that are the last success or failure of their task."""
-        last = {kind: Max("pk", filter=Q(status__in=statuses)) for kind, statuses in KEPT.items()}
-        rows: Iterable[dict[str, Any]] = (
-            runs.exclude(task_id=None).order_by().values("task_id").annotate(**last)  # type: ignore[assignment]
-        )
-        return [
-            row[kind]
-            for row in rows
-            for kind in KEPT
-            if row[kind] is not None and row[kind] == self._newest_of(row["task_id"], kind)
-        ]
-
-    def _newest_of(self, task_id: int, kind: str) -> int | None:
-        if (task_id, kind) not in self._newest:
-            runs = TaskRun.objects.filter(task_id=task_id, status__in=KEPT[kind])
-            self._newest[task_id, kind] = runs.newest_first().values_list("pk", flat=True).first()
-        return self._newest[task_id, kind]
 
 
 def prune(*, dry_run: bool = False) -> int:
@@ -169,6 +153,19 @@ def take_turn(holder: str) -> bool:
     Lease.objects.get_or_create(name=LEASE)
     free = Lease.objects.filter(Q(until=None) | Q(until__lt=UtcNow()), name=LEASE)
     return bool(free.update(holder=holder, until=UtcNow() + EVERY))
+
+
+def _last_words(runs: TaskRunQuerySet) -> list[int]:
+    """Ids, in order, of those ``runs`` that are the last success or the last failure of their task."""
+    found: list[int] = []
+    for statuses in KEPT:
+        last = runs.filter(status__in=statuses).exclude(task_id=None).order_by().values("task_id")
+        newer = TaskRun.objects.filter(
+            task_id=OuterRef("task_id"), pk__gt=OuterRef("pk"), status__in=statuses
+        )
+        kept = TaskRun.objects.filter(~Exists(newer), pk__in=last.annotate(last=Max("pk")).values("last"))
+        found += kept.values_list("pk", flat=True)
+    return sorted(found)
 
 
 def _older_than(now: datetime, own: Iterable[tuple[int, timedelta]]) -> Q:
