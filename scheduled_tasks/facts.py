@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import cached_property
 
 from django.db.models import Exists, OuterRef, QuerySet
 
@@ -61,7 +62,7 @@ class Facts:
         """Whether a process that has not said goodbye stopped giving signs of life."""
         return process.last_seen_at < self.now - STALE_AFTER
 
-    @property
+    @cached_property
     def known_tasks(self) -> frozenset[str] | None:
         """Celery task names that living workers registered; None when no worker is alive to tell."""
         workers = self.alive(ProcessKind.WORKER)

@@ -149,10 +149,13 @@ def scheduled_task(
     """
     caller = sys._getframe(1)
     place = (os.path.realpath(caller.f_code.co_filename), caller.f_lineno)
+    if callable(schedule):  # @scheduled_task without parentheses: the function would never become a task
+        origin = Origin(*place, function=_function_name(schedule))
+        raise _wrong(origin, _job_name(origin), 'it has no schedule; write @scheduled_task("0 3 * * *").')
 
     def declare(function: Callable[P, R]) -> DeclaredTask[P, R]:
         origin = Origin(*place, function=_function_name(function))
-        job = origin.function.rpartition(".")[2].replace("_", "-") if name is None else name
+        job = _job_name(origin) if name is None else name
         try:
             definition = TaskDefinition(
                 name=_text("name", job, required=True),
@@ -179,6 +182,10 @@ def scheduled_task(
         return definition.task  # type: ignore[no-any-return]
 
     return declare
+
+
+def _job_name(origin: Origin) -> str:
+    return origin.function.rpartition(".")[2].replace("_", "-")
 
 
 def _wrong(origin: Origin, name: object, reason: str) -> WrongDeclaration:

@@ -12,6 +12,7 @@ from functools import lru_cache
 from zoneinfo import ZoneInfo
 
 from celery.schedules import solar
+from django.conf import settings
 from django.utils import timezone
 from django.utils.formats import date_format
 from django.utils.translation import gettext as _
@@ -64,10 +65,14 @@ def label(task: PeriodicTask) -> str:
 
 
 def zone(task: PeriodicTask) -> ZoneInfo:
-    """The time zone the schedule is read and shown in: a crontab's own, else Django's current one."""
+    """The time zone the schedule is read and shown in: a crontab's own, else Django's current one.
+
+    Where that has no name, because the project activated a mere offset, it is ``TIME_ZONE``.
+    """
     if task.crontab is not None:
         return ZoneInfo(str(task.crontab.timezone))
-    return ZoneInfo(timezone.get_current_timezone_name())
+    current = timezone.get_current_timezone()
+    return current if isinstance(current, ZoneInfo) else ZoneInfo(settings.TIME_ZONE)
 
 
 def next_run(task: PeriodicTask, after: datetime) -> datetime | None:

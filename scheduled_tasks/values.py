@@ -21,7 +21,10 @@ MAX_REPR = 500
 MAX_TEXT = 200_000
 """Characters kept of an error's text or a traceback."""
 
-NAMES = r"passw|secret|token|api_?key|credential|private|signature|authorization|cookie|session"
+NAMES = (
+    r"passw|passphrase|pwd|secret|token|(?:api|access)[_-]?key|credential|private|signature|authorization"
+    r"|cookie|session"
+)
 SECRET_KEY = re.compile(NAMES, re.IGNORECASE)
 
 SECRET_TEXT = re.compile(

@@ -278,3 +278,13 @@ def test_unknown_public_names_are_unknown():
 
     with pytest.raises(AttributeError, match="no attribute 'schedule_task'"):
         scheduled_tasks.schedule_task  # noqa: B018
+
+
+def test_without_parentheses_it_is_refused(declared):
+    with pytest.raises(
+        WrongDeclaration, match=r'"forgetful": it has no schedule; write @scheduled_task\("0 3'
+    ):
+
+        @scheduled_task
+        def forgetful():
+            pass

@@ -4,6 +4,8 @@ import sys
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from django.conf import settings
+from django.utils import timezone
 from django_celery_beat.models import (
     ClockedSchedule,
     CrontabSchedule,
@@ -123,3 +125,11 @@ def test_nothing_is_due_from_its_expiry_on():
     task.expires = NOON + timedelta(hours=2)
     assert schedules.next_run(task, NOON) == NOON + timedelta(hours=1)
     assert schedules.next_run(task, NOON + timedelta(hours=1)) is None
+
+
+def test_the_zone_of_an_interval_is_the_current_one_or_the_sites():
+    task = PeriodicTask(interval=IntervalSchedule(every=1, period="hours"))
+    with timezone.override("Asia/Tokyo"):
+        assert schedules.zone(task).key == "Asia/Tokyo"
+    with timezone.override(timezone.get_fixed_timezone(120)):
+        assert schedules.zone(task).key == settings.TIME_ZONE

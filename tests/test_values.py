@@ -74,6 +74,12 @@ def test_capped_keeps_beginning_and_end():
     assert len(text) < values.MAX_TEXT + 100
 
 
+@pytest.mark.parametrize("key", ["X-Api-Key", "apikey", "access_key", "db_pwd", "passphrase", "csrfToken"])
+def test_common_names_of_secrets(key):
+    assert values.masked({key: "hush"}) == {key: values.MASK}
+    assert values.masked_text(f"<Client {key}='hush'>") == f"<Client {key}={values.MASK}>"
+
+
 def test_masked_values_are_filled_in_from_the_original():
     own = {"api_token": "k", "list": [{"password": "p"}, 2], "n": 1}
     sent = {"api_token": values.MASK, "list": [{"password": values.MASK}, 3, 4], "new": [values.MASK]}
