@@ -356,6 +356,11 @@ class TaskRun(models.Model):
         """From being queued to the first attempt's start; None when it never started."""
         return elapsed(self.queued_at, self.started_at)
 
+    @property
+    def lag(self) -> timedelta | None:
+        """From the scheduled time to the first attempt's start; None for a run that has not both."""
+        return elapsed(self.scheduled_for, self.started_at)
+
     @cached_property
     def summary_data(self) -> Any:
         """The stored summary, decoded: a dict of plain values, or a text."""

@@ -189,6 +189,19 @@ def test_skipped_and_missed_rows_say_why_and_how_many(admin_client: Client) -> N
     assert "Scheduled times covered" in text
 
 
+def test_a_late_start_is_said_where_it_is_notable(admin_client: Client) -> None:
+    task = make_task()
+    now = database_now()
+    prompt, late, waiting = (make_run(task) for _ in range(3))
+    for run, seconds in ((prompt, 9), (late, 12), (waiting, None)):
+        started = None if seconds is None else now + timedelta(seconds=seconds)
+        TaskRun.objects.filter(pk=run.pk).update(scheduled_for=now, started_at=started)
+    text = page(admin_client, task, f"?run={late.pk}")
+    assert re.findall(r'<span class="st-late">([^<]*)', text) == ["12 s late"]
+    assert "<dt>Started late by</dt>\n        <dd>12.0 s</dd>" in text
+    assert "Started late by" not in page(admin_client, task, f"?run={prompt.pk}")
+
+
 def test_times_are_in_the_schedules_zone(admin_client: Client) -> None:
     task = make_task(zone="America/New_York")
     at = database_now().replace(hour=12, minute=0, second=0, microsecond=0) - timedelta(days=1)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import cached_property
 from typing import Any
 from uuid import uuid4
@@ -12,11 +12,15 @@ from zoneinfo import ZoneInfo
 
 from django.utils import timezone
 from django.utils.translation import gettext as _
+from django.utils.translation import pgettext
 
 from ..models import TaskRun, Trigger
 from ..reasons import said
 from . import words
 from .signs import Sign
+
+NOTABLE_LAG = timedelta(seconds=10)
+"""How late a run must start for it to be said."""
 
 LINE = 300
 """Characters of an error that a list reads; the run's own page has all of it."""
@@ -79,6 +83,18 @@ class RunRow:
     def duration(self) -> str:
         """How long it took; empty while it runs or when it never started."""
         return words.duration(self.run.duration)
+
+    @property
+    def lateness(self) -> str:
+        """``"12 s late"`` for a run that started well after its scheduled time."""
+        if self._lag is None:
+            return ""
+        return pgettext("the start of a run", "%s late") % words.length(round(self._lag.total_seconds()))
+
+    @property
+    def _lag(self) -> timedelta | None:
+        lag = self.run.lag
+        return lag if lag is not None and lag >= NOTABLE_LAG else None
 
     @property
     def running_since(self) -> datetime | None:
@@ -196,6 +212,7 @@ class RunDetails(RunRow):
         """How long and where it ran, by name: only what is known."""
         run = self.run
         found = [
+            (_("Started late by"), words.duration(self._lag)),
             (_("Queue wait"), words.duration(run.queue_wait)),
             (_("Duration"), self.duration),
             (_("Attempts"), str(run.attempts) if run.attempts > 1 else ""),
