@@ -327,7 +327,7 @@ class TaskRun(models.Model):
             models.UniqueConstraint(fields=["tick"], name="scheduled_tasks_run_tick"),
         ]
         indexes = [
-            models.Index(fields=["task", "-id"], name="scheduled_tasks_run_task"),
+            models.Index(fields=["task", "-id", "status"], name="scheduled_tasks_run_task"),
             models.Index(fields=["status", "-id"], name="scheduled_tasks_run_status"),
             models.Index(fields=["open_since"], name="scheduled_tasks_run_open"),
             models.Index(fields=["queued_at"], name="scheduled_tasks_run_queued"),

@@ -6,11 +6,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from statistics import median
+from zlib import crc32
 from zoneinfo import ZoneInfo
 
 from django.db import models
 from django.utils.functional import cached_property
-from django.utils.translation import gettext_lazy
+from django.utils.translation import get_language, gettext_lazy
 
 from . import schedules, sync
 from .facts import Facts
@@ -23,10 +24,20 @@ from .models import (
     ScheduledTaskQuerySet,
     Status,
     TaskState,
+    late_after,
 )
 from .reasons import UNKNOWN_TASK
-from .recent import RECENT_RUNS, RecentRun, older_outcomes, recent_runs
+from .recent import (
+    RECENT_RUNS,
+    OpenRun,
+    RecentRun,
+    newest_statuses,
+    older_outcomes,
+    open_runs,
+    recent_runs,
+)
 from .schedules import Unschedulable
+from .stamps import Fingerprint
 
 USUAL_NEEDS = 5
 """Successful recent runs needed before a duration is called usual."""
@@ -150,6 +161,19 @@ class Row:
         return self.outcome is not None and self.outcome.status != Status.SUCCEEDED
 
     @cached_property
+    def key(self) -> str:
+        """Changes whenever anything the row shows does, save what the browser keeps current itself."""
+        return _key(
+            self.task.fingerprint,  # type: ignore[attr-defined]
+            [(run.id, run.status) for run in self.recent],
+            [run for run in self.recent if run.is_open],
+            self.facts,
+            self.next_run_at,
+            self.late,
+            self.broken_reason,
+        )
+
+    @cached_property
     def word(self) -> State:
         """The one word for its state."""
         flags = (
@@ -164,8 +188,8 @@ class Row:
 
 
 def tasks() -> ScheduledTaskQuerySet:
-    """Every task with its schedule, state and code default joined, by name."""
-    return ScheduledTask.objects.with_schedules().order_by("name")
+    """Every task with its schedule, state, code default and fingerprint, by name."""
+    return ScheduledTask.objects.with_schedules().annotate(fingerprint=Fingerprint()).order_by("name")
 
 
 def rows(tasks: Iterable[ScheduledTask], facts: Facts) -> list[Row]:
@@ -176,6 +200,32 @@ def rows(tasks: Iterable[ScheduledTask], facts: Facts) -> list[Row]:
         [pk for pk, runs in recent.items() if _outcome(runs) is None and len(runs) == RECENT_RUNS]
     )
     return [_row(task, recent[task.pk], older.get(task.pk), facts) for task in page]
+
+
+def keys(tasks: ScheduledTaskQuerySet, facts: Facts) -> dict[int, str]:
+    """The :attr:`Row.key` of each of these tasks, in their order, at a fraction of what the rows cost.
+
+    Empty for a task whose next run only its row can tell.
+    """
+    state = ("next_run_at", "accounted_until", "broken_reason", "grace")
+    found = list(
+        tasks.values_list(
+            "pk", "fingerprint", "task", "enabled", *(f"scheduled_state__{each}" for each in state)
+        )
+    )
+    statuses = newest_statuses([pk for pk, *_rest in found])
+    opened = open_runs([pk for runs in statuses.values() for pk, status in runs if status in OPEN])
+    made = {}
+    for pk, fingerprint, name, enabled, next_run_at, accounted_until, broken_reason, grace in found:
+        if enabled and not _has_account(accounted_until, next_run_at, broken_reason):
+            made[pk] = ""
+            continue
+        runs = [opened[run] for run, _status in statuses[pk] if run in opened]
+        late = _is_late(enabled, next_run_at, late_after(grace), runs, facts.now)
+        planned = next_run_at if enabled else None
+        problem = broken_reason or _unknown(name, facts) if enabled else broken_reason or ""
+        made[pk] = _key(fingerprint, statuses[pk], runs, facts, planned, late, problem)
+    return made
 
 
 def row(task_id: int, facts: Facts) -> Row | None:
@@ -191,9 +241,9 @@ def _row(
 ) -> Row:
     state = task.state
     next_run_at, problem = next_run(task, facts.now)
-    known = facts.known_tasks
-    if not problem and known is not None and task.enabled and task.task not in known:
-        problem = UNKNOWN_TASK % {"task": task.task}
+    if not problem and task.enabled:
+        problem = _unknown(task.task, facts)
+    opened = [run for run in recent if run.is_open]
     return Row(
         task=task,
         state=state,
@@ -202,8 +252,14 @@ def _row(
         outcome=_outcome(recent) or older_outcome,
         next_run_at=next_run_at,
         broken_reason=problem,
-        late=_is_late(task, state, recent, facts.now),
+        late=_is_late(task.enabled, state.next_run_at, state.late_after, opened, facts.now),
     )
+
+
+def _unknown(name: str, facts: Facts) -> str:
+    """Why a task cannot run whose name no living worker knows; empty when one does, or none is alive."""
+    known = facts.known_tasks
+    return "" if known is None or name in known else UNKNOWN_TASK % {"task": name}
 
 
 def next_run(task: ScheduledTask, now: datetime) -> tuple[datetime | None, str]:
@@ -215,7 +271,7 @@ def next_run(task: ScheduledTask, now: datetime) -> tuple[datetime | None, str]:
     state = task.state
     if not task.enabled:
         return None, state.broken_reason
-    if state.accounted_until is not None and (state.next_run_at is not None or state.broken_reason):
+    if _has_account(state.accounted_until, state.next_run_at, state.broken_reason):
         return state.next_run_at, state.broken_reason
     try:
         moment = schedules.next_run(task, task.last_run_at or task.date_changed or now)
@@ -226,12 +282,34 @@ def next_run(task: ScheduledTask, now: datetime) -> tuple[datetime | None, str]:
     return moment, ""
 
 
-def _is_late(task: ScheduledTask, state: TaskState, recent: Sequence[RecentRun], now: datetime) -> bool:
-    limit = now - state.late_after
-    overdue = task.enabled and state.next_run_at is not None and state.next_run_at < limit
-    return overdue or any(
-        run.status in OPEN - UNDER_WAY and run.queued_at < limit for run in recent if run.is_open
-    )
+def _has_account(
+    accounted_until: datetime | None, next_run_at: datetime | None, broken_reason: str | None
+) -> bool:
+    """Whether our beat keeps the task's account, so that its word on the next run counts."""
+    return accounted_until is not None and (next_run_at is not None or bool(broken_reason))
+
+
+def _is_late(
+    enabled: bool, next_run_at: datetime | None, after: timedelta, opened: Iterable[OpenRun], now: datetime
+) -> bool:
+    limit = now - after
+    overdue = enabled and next_run_at is not None and next_run_at < limit
+    return overdue or any(run.status in OPEN - UNDER_WAY and run.queued_at < limit for run in opened)
+
+
+def _key(
+    fingerprint: str,
+    statuses: Sequence[tuple[int, str]],
+    opened: Iterable[OpenRun],
+    facts: Facts,
+    next_run_at: datetime | None,
+    late: bool,
+    problem: str,
+) -> str:
+    live = [(run.id, run.progress, facts.lost_contact(run.process_id)) for run in opened]
+    due = next_run_at is not None and next_run_at <= facts.now
+    shown = (fingerprint, statuses, live, next_run_at, due, late, problem, get_language())
+    return f"{crc32(repr(shown).encode()):08x}"
 
 
 def _outcome(runs: Iterable[RecentRun]) -> RecentRun | None:

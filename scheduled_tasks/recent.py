@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Any, NamedTuple
+from operator import itemgetter
+from typing import Any, NamedTuple, Protocol
 
 from django.conf import settings as django_settings
 from django.db import connections
@@ -46,12 +47,12 @@ class RecentRun(NamedTuple):
     @property
     def queued_at(self) -> datetime:
         """See :attr:`.models.TaskRun.queued_at`."""
-        return _moment(self.queued)
+        return moment(self.queued)
 
     @property
     def started_at(self) -> datetime | None:
         """See :attr:`.models.TaskRun.started_at`."""
-        return _moment(self.started) if self.started else None
+        return moment(self.started) if self.started else None
 
     @property
     def progress_data(self) -> dict[str, Any] | None:
@@ -89,10 +90,12 @@ AS_JSON = {
 
 def recent_runs(task_ids: Sequence[int]) -> dict[int, list[RecentRun]]:
     """The newest runs of each task, newest first: index descents only, whatever the number of runs."""
-    found: dict[int, list[RecentRun]] = {}
-    for batch in batched(task_ids, BATCH):
-        found.update(_recent_of(batch))
-    return found
+    return {pk: [_run(*values) for values in runs] for pk, runs in _newest(task_ids, SELECTED)}
+
+
+def newest_statuses(task_ids: Sequence[int]) -> dict[int, list[tuple[int, str]]]:
+    """Id and status of the same runs, in the same order: the index alone has them."""
+    return {pk: [(run, status) for run, status in runs] for pk, runs in _newest(task_ids, ("id", "status"))}
 
 
 def batched(items: Sequence[int], size: int) -> Iterator[Sequence[int]]:
@@ -100,22 +103,23 @@ def batched(items: Sequence[int], size: int) -> Iterator[Sequence[int]]:
     return (items[start : start + size] for start in range(0, len(items), size))
 
 
-def _recent_of(task_ids: Sequence[int]) -> Iterator[tuple[int, list[RecentRun]]]:
-    """One UNION of per-task descents of the (task, -id) index.
+def _newest(task_ids: Sequence[int], selected: Sequence[str]) -> Iterator[tuple[int, list[Any]]]:
+    """One UNION of per-task descents of the (task, -id, status) index per batch.
 
     Window functions and GROUP BY read every run of the page's tasks instead: thousands of times slower.
     """
     connection = connections[TaskRun.objects.db]
-    names = [f"c{n}" for n in range(len(SELECTED))]
-    columns = ", ".join(f"{column} AS {name}" for column, name in zip(SELECTED, names, strict=True))
+    names = [f"c{n}" for n in range(len(selected))]
+    columns = ", ".join(f"{column} AS {name}" for column, name in zip(selected, names, strict=True))
     table = TaskRun._meta.db_table
     newest = f"SELECT {columns} FROM {table} r WHERE task_id = %s ORDER BY id DESC LIMIT {RECENT_RUNS}"  # noqa: S608
     texts = AS_JSON[connection.vendor].format(", ".join(names))
-    parts = (f"SELECT {int(pk)}, {texts} FROM ({newest}) AS r{n}" for n, pk in enumerate(task_ids))  # noqa: S608
-    with connection.cursor() as cursor:
-        cursor.execute(" UNION ALL ".join(parts), task_ids)
-        for pk, text in cursor.fetchall():
-            yield pk, sorted([_run(*values) for values in json.loads(text or "[]")], reverse=True)
+    for batch in batched(task_ids, BATCH):
+        parts = (f"SELECT {int(pk)}, {texts} FROM ({newest}) AS r{n}" for n, pk in enumerate(batch))  # noqa: S608
+        with connection.cursor() as cursor:
+            cursor.execute(" UNION ALL ".join(parts), batch)
+            for pk, text in cursor.fetchall():
+                yield pk, sorted(json.loads(text or "[]"), key=itemgetter(0), reverse=True)
 
 
 def _run(*values: Any) -> RecentRun:
@@ -126,12 +130,34 @@ def _run(*values: Any) -> RecentRun:
     return RecentRun._make((*values[:-1], max(took, NO_TIME)))
 
 
-def _moment(text: str) -> datetime:
+def moment(text: str) -> datetime:
     """A time out of the database's JSON; without a zone it means the connection's."""
-    moment = datetime.fromisoformat(text)
-    if moment.tzinfo is not None or not django_settings.USE_TZ:
-        return moment
-    return moment.replace(tzinfo=connections[TaskRun.objects.db].timezone)
+    found = datetime.fromisoformat(text)
+    if found.tzinfo is not None or not django_settings.USE_TZ:
+        return found
+    return found.replace(tzinfo=connections[TaskRun.objects.db].timezone)
+
+
+class OpenRun(Protocol):
+    """What of an open run moves while it is open."""
+
+    @property
+    def id(self) -> int: ...
+    @property
+    def status(self) -> str: ...
+    @property
+    def progress(self) -> str: ...
+    @property
+    def process_id(self) -> str: ...
+    @property
+    def queued_at(self) -> datetime: ...
+
+
+def open_runs(ids: Sequence[int]) -> Mapping[int, OpenRun]:
+    """These runs by id; no statement for none."""
+    if not ids:
+        return {}
+    return TaskRun.objects.only("id", "status", "progress", "process_id", "queued_at").in_bulk(ids)
 
 
 def older_outcomes(task_ids: Sequence[int]) -> dict[int, RecentRun]:

@@ -13,7 +13,17 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django_celery_beat.models import ClockedSchedule, IntervalSchedule, SolarSchedule
 
-from scheduled_tasks.models import ProcessKind, ScheduledTask, Status, TaskRun, TaskState, database_now
+from scheduled_tasks.models import (
+    CodeDefault,
+    Lease,
+    Process,
+    ProcessKind,
+    ScheduledTask,
+    Status,
+    TaskRun,
+    TaskState,
+    database_now,
+)
 from tests.factories import make_process, make_run, make_task
 
 pytestmark = pytest.mark.django_db
@@ -323,6 +333,27 @@ def test_refresh_brings_only_what_changed(admin_client: Client) -> None:
     assert "<b>1</b> failing" in text
 
 
+@pytest.mark.parametrize("tasks", [1, 50])
+def test_a_refresh_with_nothing_new_asks_once(admin_client: Client, tasks: int) -> None:
+    """Session, user, and one statement that tells."""
+    make_process(boot_id="w")
+    for n in range(tasks):
+        make_run(make_task(f"task-{n}"), Status.RUNNING, process_id="w")
+    url = f"{LIST}rows/?rows={keys(html(admin_client))}"
+    version = admin_client.get(url)["ETag"]
+    assert statements(admin_client, url, **{"If-None-Match": version}) == 3
+
+
+@pytest.mark.parametrize("tasks", [1, 50])
+def test_a_refresh_with_something_new_takes_at_most_eleven_statements(
+    admin_client: Client, tasks: int
+) -> None:
+    made = [make_task(f"task-{n}") for n in range(tasks)]
+    url = f"{LIST}rows/?rows={keys(html(admin_client))}"
+    make_run(made[0], Status.RUNNING)
+    assert statements(admin_client, url) <= 11
+
+
 def touch_nothing(task: Any, run: TaskRun) -> None:
     """Control: without a change the version stays."""
 
@@ -364,7 +395,7 @@ def become_late(task: Any, run: TaskRun) -> None:
 
 
 def worker_falls_silent(task: Any, run: TaskRun) -> None:
-    make_process().__class__.objects.update(last_seen_at=database_now() - timedelta(hours=1))
+    Process.objects.update(last_seen_at=database_now() - timedelta(hours=1))
 
 
 def add_task(task: Any, run: TaskRun) -> None:
@@ -375,7 +406,66 @@ def delete_task(task: Any, run: TaskRun) -> None:
     ScheduledTask.objects.filter(pk=task.pk).delete()
 
 
+def rename(task: Any, run: TaskRun) -> None:
+    task.name = "zzz"
+    task.save()
+
+
+def pause_note(task: Any, run: TaskRun) -> None:
+    TaskState.objects.create(task_id=task.pk, pause_note="new", skip_next=True)
+
+
+def come_due(task: Any, run: TaskRun) -> None:
+    now = database_now()
+    TaskState.objects.create(task_id=task.pk, next_run_at=now - timedelta(seconds=5), accounted_until=now)
+
+
+def wait_too_long(task: Any, run: TaskRun) -> None:
+    TaskRun.objects.filter(pk=run.pk).update(
+        status=Status.QUEUED, queued_at=database_now() - timedelta(hours=1)
+    )
+
+
+def lose_worker(task: Any, run: TaskRun) -> None:
+    Process.objects.update(stopped_at=database_now())
+
+
+def add_process(task: Any, run: TaskRun) -> None:
+    make_process(ProcessKind.BEAT)
+
+
+def broker_goes_away(task: Any, run: TaskRun) -> None:
+    Process.objects.update(broker_ok_at=database_now() - timedelta(hours=1))
+
+
+def recorder_fails(task: Any, run: TaskRun) -> None:
+    Process.objects.update(recorder_error="no space")
+
+
+def take_the_lead(task: Any, run: TaskRun) -> None:
+    Lease.objects.create(name="beat", holder="w", until=database_now() + timedelta(seconds=30))
+
+
+def gone_from_code(task: Any, run: TaskRun) -> None:
+    CodeDefault.objects.create(task_id=task.pk, name=task.name, source="decorator", gone_since=database_now())
+
+
+def prune_runs(task: Any, run: TaskRun) -> None:
+    TaskRun.objects.filter(status=Status.LOST).delete()
+
+
 CHANGES = [
+    rename,
+    pause_note,
+    come_due,
+    wait_too_long,
+    lose_worker,
+    add_process,
+    broker_goes_away,
+    recorder_fails,
+    take_the_lead,
+    gone_from_code,
+    prune_runs,
     change_description,
     disable,
     reschedule,

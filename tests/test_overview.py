@@ -238,6 +238,36 @@ def test_statements_do_not_grow_with_the_tasks(number):
     assert len(queries) == 5
 
 
+def test_a_rows_key_is_known_without_making_the_row():
+    now = database_now()
+    make_process(boot_id="w")
+    for number, status in enumerate([*Status, *Status]):
+        task = make_task(
+            f"task-{number}", task="tests.add" if number % 3 else "tests.gone", enabled=bool(number % 4)
+        )
+        make_run(task, Status.FAILED)
+        make_run(
+            task, status, ago=500 * (number % 5), process_id="w" if number % 2 else "gone", progress="{}"
+        )
+        moment = now + timedelta(seconds=600 * (number % 3 - 1))
+        TaskState.objects.create(
+            task_id=task.pk,
+            accounted_until=now,
+            next_run_at=None if number % 7 == 0 else moment,
+            broken_reason="broken" if number % 7 == 0 else "",
+            grace=timedelta(hours=1) if number % 2 else None,
+        )
+    facts = Facts.read()
+    found = overview.keys(overview.tasks(), facts)
+    assert found == {row.task.pk: row.key for row in overview.rows(overview.tasks(), facts)}
+    assert len(set(found.values())) == len(found)
+
+
+def test_only_a_row_tells_the_next_run_that_no_beat_has_accounted_for():
+    task = make_task()
+    assert overview.keys(overview.tasks(), Facts.read()) == {task.pk: ""}
+
+
 def test_one_beat_leads_and_the_others_stand_by():
     leader, standby = (make_process(kind=ProcessKind.BEAT, node=f"beat-{n}") for n in (1, 2))
     Lease.objects.create(name="beat", holder=leader.boot_id, until=database_now() + timedelta(seconds=20))

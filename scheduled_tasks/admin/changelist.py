@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, cast
 
 from django.contrib import admin
@@ -14,8 +14,8 @@ from django.db.models import DurationField, ExpressionWrapper, F, OuterRef, Quer
 from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.functional import cached_property
-from django.utils.translation import get_language, ngettext, pgettext
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import ngettext, pgettext
 
 from .. import flags, overview
 from ..facts import Facts
@@ -31,11 +31,6 @@ def facts_of(request: HttpRequest) -> Facts:
         request.scheduled_tasks_facts = Facts.read()  # type: ignore[attr-defined]
     facts: Facts = request.scheduled_tasks_facts  # type: ignore[attr-defined]
     return facts
-
-
-def digest(*shown: object) -> str:
-    """A short text that changes with what is shown."""
-    return blake2b(repr(shown).encode(), digest_size=12).hexdigest()
 
 
 STATE = "state"
@@ -92,6 +87,15 @@ COUNT_SIGNS = {
 }
 
 
+@dataclass(frozen=True)
+class Refresh:
+    """Rows of a page that have changed, those that are new with the id of the row before, and who is gone."""
+
+    changed: list[TaskRow]
+    added: list[tuple[int, TaskRow]]
+    gone: list[str]
+
+
 if TYPE_CHECKING:
     TasksPaginator = Paginator[ScheduledTask]
 else:
@@ -124,6 +128,19 @@ class TaskChangeList(ChangeList):
     def rows(self) -> list[TaskRow]:
         """The page's rows."""
         return [TaskRow(row) for row in overview.rows(self.result_list, self.facts)]
+
+    def refresh(self, shown: Mapping[int, str]) -> Refresh:
+        """What has changed on this page since its rows had the keys of ``shown``."""
+        keys = overview.keys(self.result_list, self.facts)
+        stale = [pk for pk, key in keys.items() if not key or shown.get(pk) != key]
+        found = overview.rows(overview.tasks().filter(pk__in=stale), self.facts) if stale else []
+        made = {row.task.pk: TaskRow(row) for row in found}
+        before = dict(zip(keys, [0, *keys], strict=False))
+        return Refresh(
+            changed=[made[pk] for pk in stale if pk in made and pk in shown and shown[pk] != made[pk].key],
+            added=[(before[pk], made[pk]) for pk in stale if pk in made and pk not in shown],
+            gone=[str(pk) for pk in shown.keys() - keys.keys()],
+        )
 
     @cached_property
     def problems(self) -> list[Problem]:
@@ -184,19 +201,6 @@ class TaskChangeList(ChangeList):
                 url = self.get_query_string({STATE: flag.value}, ["p"])
                 links.append(Count(number, str(flag.label), url, chosen == flag, glyph, tone))
         return links
-
-    def version(self, *salt: object) -> str:
-        """A text that moves with everything visible on the page, but not with the time that passes."""
-        counts = [(link.number, link.text, link.current) for link in self.count_links]
-        shown = (
-            get_language(),
-            self.result_count,
-            counts,
-            self.problems,
-            [(row.pk, row.key) for row in self.rows],
-            salt,
-        )
-        return digest(*shown)
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 from uuid import uuid4
-from zlib import crc32
 
 from django.utils import timezone
 from django.utils.functional import cached_property
@@ -331,35 +330,10 @@ class TaskRow:
         shown = [(" st-badge-warn" if each.warn else "", each.title, each.text) for each in self.badges]
         return format_html_join("\n", '<span class="st-badge{}" title="{}">{}</span>', shown)
 
-    @cached_property
+    @property
     def key(self) -> str:
-        """Changes whenever anything the row shows does, save what the browser keeps current itself."""
-        row = self.row
-        runs = " ".join(f"{run.id}{run.status}" for run in row.recent)
-        shown = (
-            self.name,
-            self.description,
-            self.enabled,
-            self.label,
-            self.raw,
-            self.zone.key,
-            str(row.next_run_at),
-            self.next_at and self.next_at.kind,
-            self.next_word,
-            self.next_note,
-            self.sign,
-            self.progress,
-            self.duration_hint,
-            row.word,
-            row.late,
-            row.edited,
-            row.gone,
-            row.broken_reason,
-            row.state.skip_next,
-            str(self.last_run),
-            runs,
-        )
-        return f"{crc32(repr(shown).encode()):08x}"
+        """See :attr:`scheduled_tasks.overview.Row.key`."""
+        return self.row.key
 
 
 def _cron_label(text: str) -> str:

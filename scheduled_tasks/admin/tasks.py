@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from typing import Any, cast
 
 from django.contrib import admin
@@ -23,6 +23,7 @@ from django.utils.translation import gettext as _
 from .. import overview
 from ..access import Action
 from ..models import ScheduledTask
+from ..stamps import digest, stamp
 from . import history
 from .changelist import (
     LAST_DURATION,
@@ -31,7 +32,6 @@ from .changelist import (
     StateFilter,
     TaskChangeList,
     TaskPaginator,
-    digest,
     facts_of,
     headers,
 )
@@ -39,7 +39,6 @@ from .changes import TaskChanges, get_only
 from .forms import ScheduleForm
 from .gate import needs
 from .reply import from_script
-from .row import TaskRow
 from .timeline import Timeline
 
 
@@ -141,21 +140,21 @@ class ScheduledTaskAdmin(TaskChanges):
     def rows_view(self, request: HttpRequest) -> HttpResponse:
         """What changed on a list since the keys the script sends: rows, counts; or 304."""
         shown = _parse_keys(request)
+        version = f'"{self.list_version(request, shown)}"'
+        if request.headers.get("If-None-Match") == version:
+            return HttpResponseNotModified(headers={"ETag": version})
         try:
             cl = cast(TaskChangeList, self.get_changelist_instance(request))
         except IncorrectLookupParameters as error:
             raise BadRequest from error
-        version = f'"{cl.version(self._rights(request))}"'
-        if request.headers.get("If-None-Match") == version:
-            return HttpResponseNotModified(headers={"ETag": version})
-        rows: Sequence[TaskRow] = cl.rows
+        refresh = cl.refresh(shown)
         context = {
             **self.fragment_context(request),
             "cl": cl,
             "stalled": cl.stalled,
-            "rows": [row for row in rows if row.pk in shown and shown[row.pk] != row.key],
-            "added": [(_place(rows, n), row) for n, row in enumerate(rows) if row.pk not in shown],
-            "gone": [str(pk) for pk in shown.keys() - {row.pk for row in rows}],
+            "rows": refresh.changed,
+            "added": [(_place(before), row) for before, row in refresh.added],
+            "gone": refresh.gone,
         }
         response = TemplateResponse(request, self.poll_template, context)
         response["ETag"] = version
@@ -232,6 +231,11 @@ class ScheduledTaskAdmin(TaskChanges):
         title %= {"name": task.name}
         return self.show_form(request, task, title, "admin/scheduled_tasks/_pause.html")
 
+    def list_version(self, request: HttpRequest, shown: Iterable[int]) -> str:
+        """Moves with everything visible on a list of these tasks, but not with the time that passes."""
+        rights = (*self._rights(request), bool(self.beat_url(request)))
+        return digest(stamp(shown), get_language(), request.GET.urlencode(), rights)
+
     def _rights(self, request: HttpRequest) -> tuple[bool, bool]:
         return self.may(request, Action.CHANGE), self.may(request, Action.RUN)
 
@@ -244,6 +248,6 @@ def _parse_keys(request: HttpRequest) -> dict[int, str]:
     return {int(pk): key for pk, _colon, key in pairs if pk.isdecimal() and len(pk) < 19}
 
 
-def _place(rows: Sequence[TaskRow], number: int) -> str:
+def _place(before: int) -> str:
     """Where a new row goes: after the row before it, or first."""
-    return f"afterend:#st-row-{rows[number - 1].pk}" if number else "afterbegin:#st-rows"
+    return f"afterend:#st-row-{before}" if before else "afterbegin:#st-rows"

@@ -303,7 +303,7 @@ class Migration(migrations.Migration):
                 "verbose_name_plural": "task runs",
                 "default_permissions": ("view",),
                 "indexes": [
-                    models.Index(fields=["task", "-id"], name="scheduled_tasks_run_task"),
+                    models.Index(fields=["task", "-id", "status"], name="scheduled_tasks_run_task"),
                     models.Index(fields=["status", "-id"], name="scheduled_tasks_run_status"),
                     models.Index(fields=["open_since"], name="scheduled_tasks_run_open"),
                     models.Index(fields=["queued_at"], name="scheduled_tasks_run_queued"),
