@@ -82,6 +82,6 @@ def test_there_are_these_indexes_and_no_others():
         ("open_since",),
         ("queued_at",),
         ("status", "id"),
-        ("task_id", "id"),
+        ("task_id", "id", "status"),
         ("tick",),
     ]
