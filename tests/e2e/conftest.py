@@ -3,20 +3,28 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Callable, Iterator
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
+from django.contrib.contenttypes.models import ContentType
+from django.core.signals import request_finished, request_started
 from django.test import Client
-from playwright.sync_api import BrowserContext, BrowserType, ConsoleMessage, Error, Page, expect
+from playwright.sync_api import Browser, BrowserContext, BrowserType, ConsoleMessage, Error, Page, expect
 from pytest_django.live_server_helper import LiveServer
 
 from tests import browser as chromium
+from tests.live import wait_for
 
 LogIn = Callable[[BrowserContext, User], Page]
 
-expect.set_options(timeout=20_000)
+PATIENCE = 45_000
+"""Milliseconds: longer than the page's slowest poll, on a machine that is busy with other things."""
+
+expect.set_options(timeout=PATIENCE)
 
 
 @pytest.fixture(scope="session")
@@ -37,14 +45,42 @@ def base_url(live_server: LiveServer) -> str:
     return live_server.url
 
 
+class InFlight:
+    """Requests that the live server is answering."""
+
+    def __init__(self) -> None:
+        self.threads: list[int] = []
+
+    def start(self, **signal: Any) -> None:
+        self.threads.append(threading.get_ident())
+
+    def finish(self, **signal: Any) -> None:
+        if threading.get_ident() in self.threads:
+            self.threads.remove(threading.get_ident())
+
+
 @pytest.fixture
-def log_in(live_server: LiveServer) -> Iterator[LogIn]:
+def calm_server(live_server: LiveServer) -> Iterator[None]:
+    """Ends only when no request is under way, which would otherwise meet the next test's database."""
+    ContentType.objects.clear_cache()
+    under_way = InFlight()
+    request_started.connect(under_way.start)
+    request_finished.connect(under_way.finish)
+    yield
+    wait_for(lambda: not under_way.threads, message="the end of all requests")
+    request_started.disconnect(under_way.start)
+    request_finished.disconnect(under_way.finish)
+
+
+@pytest.fixture
+def log_in(live_server: LiveServer, calm_server: None) -> Iterator[LogIn]:
     """Call it with a browser context and a user: gives a page of that context, logged in.
 
     The test fails at its end when a script of the page raised an error, or when the page wanted what the
     strict policy of :mod:`tests.csp` forbids.
     """
     errors: list[Error | str] = []
+    pages: list[Page] = []
 
     def listen(message: ConsoleMessage) -> None:
         if "Content Security Policy" in message.text:
@@ -56,11 +92,16 @@ def log_in(live_server: LiveServer) -> Iterator[LogIn]:
         cookie = client.cookies["sessionid"]
         context.add_cookies([{"name": "sessionid", "value": cookie.value, "url": live_server.url}])
         page = context.new_page()
+        pages.append(page)
+        page.set_default_timeout(PATIENCE)
+        page.set_default_navigation_timeout(PATIENCE)
         page.on("pageerror", lambda error: errors.append(error))
         page.on("console", listen)
         return page
 
     yield open_page
+    for page in pages:
+        page.close()
     assert not errors, f"errors in the page's scripts: {errors}"
 
 
@@ -68,3 +109,20 @@ def log_in(live_server: LiveServer) -> Iterator[LogIn]:
 def admin_page(context: BrowserContext, admin_user: User, log_in: LogIn) -> Page:
     """A page of a browser in which the superuser is logged in."""
     return log_in(context, admin_user)
+
+
+@pytest.fixture
+def clocked_page(admin_page: Page) -> Page:
+    """The same with a clock that stands still: ``page.clock.run_for(milliseconds)`` lets time pass."""
+    now = datetime.now()
+    admin_page.clock.install(time=now)
+    admin_page.clock.pause_at(now + timedelta(seconds=1))
+    return admin_page
+
+
+@pytest.fixture
+def plain_page(browser: Browser, base_url: str, admin_user: User, log_in: LogIn) -> Iterator[Page]:
+    """A logged-in page of a browser with JavaScript off."""
+    context = browser.new_context(java_script_enabled=False, base_url=base_url)
+    yield log_in(context, admin_user)
+    context.close()

@@ -2,26 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
-import pytest
-from django.contrib.auth.models import User
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Page, expect
 
 from scheduled_tasks.models import Status, TaskRun
-from tests.e2e.conftest import LogIn
 from tests.e2e.test_list import LIST, make_task, row, status
 from tests.factories import make_run
 from tests.live import Worker
-
-
-@pytest.fixture
-def plain_page(browser: Browser, base_url: str, admin_user: User, log_in: LogIn) -> Iterator[Page]:
-    """A logged-in page of a browser with JavaScript off."""
-    context = browser.new_context(java_script_enabled=False, base_url=base_url)
-    yield log_in(context, admin_user)
-    context.close()
 
 
 def press(page: Page, *keys: str) -> None:

@@ -53,6 +53,11 @@ function tellTime() {
   tellUpdated();
 }
 
+/* ---------- requests ---------- */
+
+/* What went wrong is told by htmx's events; the promise would only tell it again. */
+const ask = (...request) => htmx.ajax(...request).catch(() => {});
+
 /* ---------- toasts ---------- */
 
 function toast(text, isError = true) {
@@ -77,7 +82,25 @@ function watchToasts() {
   }
   if (drawer.open && toasts.parentElement !== drawer) drawer.append(toasts);
   if (!drawer.open && toasts.parentElement === drawer) drawer.after(toasts);
+  uncoverFocus();
 }
+
+/* Toasts that would cover the focused control go above it. */
+function uncoverFocus() {
+  toasts.style.insetBlockEnd = "";
+  const focused = document.activeElement;
+  if (!toasts.childElementCount || toasts.contains(focused)) return;
+  const [control, stack] = [focused, toasts].map((element) => element.getBoundingClientRect());
+  const covered = [...toasts.children].some((box) => overlap(box.getBoundingClientRect(), control));
+  if (covered && control.top > stack.height) toasts.style.insetBlockEnd = `${innerHeight - control.top + 8}px`;
+}
+
+function overlap(one, other) {
+  return one.left < other.right && other.left < one.right && one.top < other.bottom && other.top < one.bottom;
+}
+
+document.addEventListener("focusin", uncoverFocus);
+document.addEventListener("scroll", uncoverFocus, { passive: true, capture: true });
 
 /* ---------- the list keeps itself up to date ---------- */
 
@@ -113,7 +136,7 @@ function refreshList() {
   if (!page.dataset.poll || !document.getElementById("st-rows")) return null;
   const keys = [...rows()].map((row) => `${row.id.slice(7)}:${row.dataset.key}`).join(".");
   const headers = { [REFRESH]: "1", "If-None-Match": version };
-  return htmx.ajax("GET", page.dataset.poll, { source: page, target: page, swap: "none", headers, values: { rows: keys } });
+  return ask("GET", page.dataset.poll, { source: page, target: page, swap: "none", headers, values: { rows: keys } });
 }
 
 function refreshDrawer() {
@@ -122,7 +145,7 @@ function refreshDrawer() {
   const selecting = !selection.isCollapsed && drawer.contains(selection.anchorNode);
   if (!shown || selecting || opening) return null;
   const headers = { [REFRESH]: "1", "If-None-Match": shown.dataset.version };
-  return htmx.ajax("GET", openedUrl(shown), { source: drawerBody, target: drawerBody, swap: "innerHTML", headers });
+  return ask("GET", openedUrl(shown), { source: drawerBody, target: drawerBody, swap: "innerHTML", headers });
 }
 
 function openedUrl(shown) {
@@ -249,7 +272,7 @@ async function send(form, submitter) {
   };
   document.addEventListener("htmx:afterRequest", done);
   try {
-    await htmx.ajax("POST", address, { source, target: toasts, swap: "none", values });
+    await ask("POST", address, { source, target: toasts, swap: "none", values });
   } finally {
     document.removeEventListener("htmx:afterRequest", done);
     submitter?.removeAttribute("aria-disabled");
@@ -297,7 +320,7 @@ async function openEditor(pencil) {
   const id = `st-edit-${row.id.slice(7)}`;
   if (document.getElementById(id)) return closeEditor(document.getElementById(id));
   markOpen(row, true);
-  await htmx.ajax("GET", pencil.getAttribute("href"), { source: pencil, target: row, swap: "afterend" });
+  await ask("GET", pencil.getAttribute("href"), { source: pencil, target: row, swap: "afterend" });
   const field = document.querySelector(`#${id} input[name=cron]`);
   if (!field) return markOpen(row, false);
   field.focus();
@@ -342,7 +365,7 @@ function previewSoon(form) {
 async function preview(form) {
   const place = form.querySelector(".st-preview");
   const values = { cron: form.elements.cron.value, zone: form.elements.zone.value };
-  await htmx.ajax("GET", form.dataset.preview, { source: place, target: place, swap: "innerHTML", values });
+  await ask("GET", form.dataset.preview, { source: place, target: place, swap: "innerHTML", values });
   flagError(form);
 }
 
@@ -365,14 +388,14 @@ async function openDrawer(url, from) {
     drawer.showModal();
     watchToasts();
   }
-  await htmx.ajax("GET", url, { source: drawerBody, target: drawerBody, swap: "innerHTML" });
+  await ask("GET", url, { source: drawerBody, target: drawerBody, swap: "innerHTML" });
   if (!drawerBody.querySelector(".st-d, .st-d-form")) return drawer.close();
   drawerBody.querySelector(".st-form textarea, .st-form input[type=text]")?.focus();
   schedule();
 }
 
 async function turnPage(link) {
-  await htmx.ajax("GET", link.getAttribute("href"), { source: drawerBody, target: drawerBody, swap: "innerHTML" });
+  await ask("GET", link.getAttribute("href"), { source: drawerBody, target: drawerBody, swap: "innerHTML" });
   drawer.scrollTop = 0;
 }
 
@@ -382,7 +405,7 @@ let opening = 0;
 async function openRun(link, row) {
   opening += 1;
   try {
-    await htmx.ajax("GET", link.dataset.stRun, { source: link, target: row, swap: "afterend" });
+    await ask("GET", link.dataset.stRun, { source: link, target: row, swap: "afterend" });
   } finally {
     opening -= 1;
   }

@@ -1,0 +1,99 @@
+"""Messages at the bottom of the screen: how long they stay, and that they are in nobody's way."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from playwright.sync_api import Locator, Page, expect
+
+from scheduled_tasks.models import TaskRun
+from tests.e2e.test_list import LIST, make_task, row
+from tests.factories import make_process
+
+pytestmark = pytest.mark.usefixtures("transactional_db")
+
+COVERED = """() => {
+    const box = document.activeElement.getBoundingClientRect();
+    const found = document.elementFromPoint((box.left + box.right) / 2, (box.top + box.bottom) / 2);
+    return found?.closest('.st-toast') !== null;
+}"""
+
+
+def toast(page: Page, text: str, role: Any = "status") -> Locator:
+    return page.get_by_role(role).filter(has_text=text)
+
+
+def test_message_leaves_after_six_seconds(clocked_page: Page) -> None:
+    task = make_task()
+    clocked_page.goto(LIST)
+    row(clocked_page, task).get_by_role("switch").click()
+    message = toast(clocked_page, "purge is disabled")
+    expect(message).to_be_visible()
+    clocked_page.clock.run_for(5_500)
+    expect(message).to_be_visible()
+    clocked_page.clock.run_for(1_000)
+    expect(message).to_have_count(0)
+
+
+def test_message_stays_while_the_pointer_is_on_it(clocked_page: Page) -> None:
+    task = make_task()
+    clocked_page.goto(LIST)
+    row(clocked_page, task).get_by_role("switch").click()
+    message = toast(clocked_page, "purge is disabled")
+    message.hover()
+    clocked_page.clock.run_for(20_000)
+    expect(message).to_be_visible()
+    clocked_page.mouse.move(0, 0)
+    clocked_page.clock.run_for(2_000)
+    expect(message).to_have_count(0)
+
+
+def test_error_stays_until_it_is_closed(clocked_page: Page) -> None:
+    make_process(task_names=["other"])
+    task = make_task()
+    clocked_page.goto(LIST)
+    row(clocked_page, task).get_by_role("button", name="Run purge now").click()
+    message = toast(clocked_page, "No running worker", "alert")
+    expect(message).to_be_visible()
+    clocked_page.clock.run_for(300_000)
+    expect(message).to_be_visible()
+    message.get_by_role("button", name="Close").click()
+    expect(message).to_have_count(0)
+
+
+def test_messages_stack(admin_page: Page) -> None:
+    one, two = make_task("one"), make_task("two")
+    admin_page.goto(LIST)
+    boxes = []
+    for task in (one, two):
+        row(admin_page, task).get_by_role("switch").click()
+        expect(toast(admin_page, f"{task.name} is disabled")).to_be_visible()
+    boxes = [toast(admin_page, f"{name} is disabled").bounding_box() for name in ("one", "two")]
+    assert boxes[0] is not None
+    assert boxes[1] is not None
+    assert boxes[0]["y"] + boxes[0]["height"] <= boxes[1]["y"]
+
+
+@pytest.mark.parametrize("width", [1440, 390])
+def test_message_never_covers_what_has_the_focus(admin_page: Page, width: int) -> None:
+    tasks = [make_task(f"task-{n:02}", queue="nobody-listens") for n in range(20)]
+    admin_page.set_viewport_size({"width": width, "height": 700})
+    admin_page.goto(LIST)
+    for task in tasks[3:]:
+        run = row(admin_page, task).get_by_role("button", name="Run ")
+        run.focus()
+        if task in tasks[10:12]:
+            admin_page.keyboard.press("Enter")
+            expect(toast(admin_page, f"{task.name} is queued")).to_be_visible()
+            expect(run).to_be_focused()
+        assert not admin_page.evaluate(COVERED), task.name
+
+
+def test_message_leads_to_the_run(admin_page: Page) -> None:
+    task = make_task(queue="nobody-listens")
+    admin_page.goto(LIST)
+    row(admin_page, task).get_by_role("button", name="Run purge now").click()
+    toast(admin_page, "purge is queued").get_by_role("link", name="View run").click()
+    expect(admin_page.get_by_role("heading", level=1)).to_contain_text("purge")
+    assert f"/taskrun/{TaskRun.objects.get().pk}/" in admin_page.url
