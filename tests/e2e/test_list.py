@@ -18,7 +18,7 @@ LIST = "/admin/scheduled_tasks/scheduledtask/"
 
 def make_task(name: str = "purge", **values: Any) -> Any:
     """A task that the worker of the tests knows, should it be running."""
-    return make_any_task(name, **{"task": "tests.tasks.add", **values})
+    return make_any_task(name, **{"task": "tests.tasks.add", "args": "[1, 2]", **values})
 
 
 def row(page: Page, task: Any) -> Locator:

@@ -1,0 +1,87 @@
+"""The schedule editor in a real browser: what it says while a person types, and what it never loses."""
+
+from __future__ import annotations
+
+import pytest
+from django.contrib.auth.models import User
+from django.test import Client
+from playwright.sync_api import Locator, Page, expect
+
+from tests.e2e.test_list import LIST, make_task, refresh, row
+
+pytestmark = pytest.mark.usefixtures("transactional_db")
+
+
+def open_editor(page: Page, task: object) -> Locator:
+    """The field of the schedule editor of a task."""
+    page.goto(LIST)
+    row(page, task).get_by_label("Edit schedule").click()
+    field = page.get_by_label("Cron expression")
+    expect(field).to_be_focused()
+    return field
+
+
+def test_preset_fills_the_field(admin_page: Page) -> None:
+    task = make_task()
+    field = open_editor(admin_page, task)
+    admin_page.get_by_role("button", name="Every 5 minutes").click()
+    expect(field).to_have_value("*/5 * * * *")
+    expect(field).to_be_focused()
+    expect(admin_page.locator(".st-preview h3")).to_have_text("Every 5 minutes")
+    admin_page.keyboard.press("Enter")
+    expect(row(admin_page, task)).to_contain_text("Every 5 minutes")
+
+
+def test_zone_moves_the_next_runs(admin_page: Page) -> None:
+    task = make_task(zone="UTC")
+    open_editor(admin_page, task)
+    first = admin_page.locator(".st-preview time").first
+    before = first.get_attribute("datetime")
+    admin_page.get_by_label("Time zone").select_option("Asia/Tokyo")
+    expect(first).not_to_have_attribute("datetime", before or "")
+    admin_page.get_by_role("button", name="Save").click()
+    expect(row(admin_page, task)).to_contain_text("Asia/Tokyo")
+    task.refresh_from_db()
+    assert str(task.crontab.timezone) == "Asia/Tokyo"
+
+
+@pytest.mark.parametrize(
+    ("typed", "notice"),
+    [
+        ("0 0 13 * 5", "match both the date and the weekday"),
+        ("0 0 29 2 0", "more than a year away"),
+        ("30 2 * * *", "clock change"),
+    ],
+)
+def test_notices_warn_of_surprises(admin_page: Page, typed: str, notice: str) -> None:
+    field = open_editor(admin_page, make_task(cron="0 12 * * *", zone="Europe/Paris"))
+    expect(admin_page.locator(".st-notice")).to_have_count(0)
+    field.fill(typed)
+    expect(admin_page.locator(".st-notice").filter(has_text=notice)).to_be_visible()
+
+
+def test_losing_the_focus_cancels_no_edit(admin_page: Page) -> None:
+    task = make_task()
+    field = open_editor(admin_page, task)
+    field.fill("0 5 * * *")
+    admin_page.get_by_placeholder("Search tasks").click()
+    refresh(admin_page)
+    expect(field).to_have_value("0 5 * * *")
+    expect(field).to_be_visible()
+
+
+def test_conflict_names_the_person_and_theirs_can_stay(admin_page: Page) -> None:
+    task = make_task()
+    field = open_editor(admin_page, task)
+    field.fill("0 5 * * *")
+    anna = Client()
+    anna.force_login(User.objects.create_superuser("anna"))
+    anna.post(f"{LIST}{task.pk}/schedule/", {"cron": "0 9 * * 1", "zone": "UTC"})
+    field.press("Enter")
+    conflict = admin_page.locator(".st-conflict")
+    expect(conflict).to_contain_text("anna")
+    expect(conflict).to_contain_text("0 9 * * 1")
+    conflict.get_by_role("link", name="Keep theirs").click()
+    expect(admin_page.locator(".st-edit")).to_have_count(0)
+    task.refresh_from_db()
+    assert task.crontab.hour == "9"

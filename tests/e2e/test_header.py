@@ -1,0 +1,53 @@
+"""The header in a real browser: counts, search and order, all of them in the address."""
+
+from __future__ import annotations
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from scheduled_tasks.models import Status
+from tests.e2e.test_list import LIST, make_task, refresh, row
+from tests.factories import make_run
+
+pytestmark = pytest.mark.usefixtures("transactional_db")
+
+
+def names(page: Page) -> list[str]:
+    return page.locator(".st-row .st-c-name a").all_text_contents()
+
+
+def test_counts_are_filters_and_stay_current(admin_page: Page) -> None:
+    failing, paused = make_task("failing"), make_task("paused", enabled=False)
+    make_run(failing, Status.FAILED)
+    admin_page.goto(LIST)
+    counts = admin_page.get_by_role("list", name="Filter by state")
+    expect(counts).to_contain_text("2 tasks")
+    counts.get_by_role("link", name="1 paused").click()
+    expect(row(admin_page, failing)).to_have_count(0)
+    expect(row(admin_page, paused)).to_be_visible()
+    assert "state=paused" in admin_page.url
+    counts.get_by_role("link", name="1 failing").click()
+    expect(row(admin_page, failing)).to_be_visible()
+    make_run(failing)
+    refresh(admin_page)
+    expect(row(admin_page, failing)).to_have_count(0)
+    admin_page.go_back()
+    expect(row(admin_page, paused)).to_be_visible()
+
+
+def test_search_finds_by_name_and_description(admin_page: Page) -> None:
+    make_task("webhooks", description="Retries failed deliveries")
+    make_task("purge")
+    admin_page.goto(LIST)
+    admin_page.keyboard.press("/")
+    admin_page.keyboard.type("deliver")
+    admin_page.keyboard.press("Enter")
+    expect(admin_page.locator(".st-row")).to_have_count(1)
+    assert names(admin_page) == ["webhooks"]
+    assert "q=deliver" in admin_page.url
+    refresh(admin_page)
+    expect(admin_page.locator(".st-row")).to_have_count(1)
+    admin_page.get_by_placeholder("Search tasks").fill("nothing like that")
+    admin_page.keyboard.press("Enter")
+    admin_page.get_by_role("link", name="Show all tasks").click()
+    expect(admin_page.locator(".st-row")).to_have_count(2)

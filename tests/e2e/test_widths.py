@@ -1,0 +1,140 @@
+"""The page on a phone, on a tablet, on a wide screen, by touch and with little motion."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import User
+from playwright.sync_api import Browser, Page, expect
+
+from scheduled_tasks.models import CodeDefault, ProcessKind, Source, Status
+from tests.e2e.conftest import LogIn
+from tests.e2e.test_list import LIST, make_task, row
+from tests.factories import make_process, make_run
+
+WIDTHS = [1440, 1024, 800, 390]
+CONTROLS = ":is(.st, .st-drawer) :is(a[href], button, input:not([type=hidden]), select, textarea, summary)"
+TOO_SMALL = """selector => {
+    const reaches = (element, x, y) => {
+        const outside = x < 0 || x > innerWidth;
+        return outside || element.contains(document.elementFromPoint(x, y));
+    };
+    const tooSmall = element => {
+        element.scrollIntoView({block: 'center', behavior: 'instant'});
+        const box = element.getBoundingClientRect();
+        const [x, y] = [(box.left + box.right) / 2, (box.top + box.bottom) / 2];
+        const around = [[21, 0], [-21, 0], [0, 21], [0, -21]];
+        return !around.every(([right, down]) => reaches(element, x + right, y + down));
+    };
+    const scope = document.querySelector('dialog[open]') || document;
+    const shown = [...scope.querySelectorAll(selector)].filter(element => element.checkVisibility());
+    return shown.filter(tooSmall).map(element => element.outerHTML.slice(0, 120));
+}"""
+MOVING = """() => {
+    const moves = element => {
+        const {animationName, transitionDuration} = getComputedStyle(element);
+        return animationName !== 'none' || transitionDuration.split(',').some(time => parseFloat(time) > 0);
+    };
+    const all = document.querySelectorAll('.st *, .st-drawer, .st-drawer *, .st-toasts *');
+    return [...all].filter(moves).map(element => element.getAttribute('class'));
+}"""
+
+
+@pytest.fixture
+def task(transactional_db: None) -> Any:
+    """A task with every control a row can have."""
+    make_process(ProcessKind.BEAT)
+    make_process(task_names=["tests.tasks.add"], boot_id="w")
+    task = make_task("webhook-delivery-retry", description="Retries failed deliveries", args="[1]")
+    declared = {"schedule": "0 5 * * *", "description": task.description}
+    CodeDefault.objects.create(task_id=task.pk, name=task.name, source=Source.DECORATOR, declared=declared)
+    for n in range(22):
+        make_run(
+            task, Status.FAILED, ago=1000 - n, error="no", error_type="ValueError", traceback="Traceback"
+        )
+    make_run(make_task("running"), Status.RUNNING, ago=5, process_id="w")
+    return task
+
+
+@pytest.fixture
+def phone(browser: Browser, base_url: str, admin_user: User, log_in: LogIn) -> Iterator[Page]:
+    """A logged-in page of a phone."""
+    context = browser.new_context(
+        base_url=base_url, viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True
+    )
+    yield log_in(context, admin_user)
+    context.close()
+
+
+def test_targets_of_the_list_are_large_enough_for_a_finger(phone: Page, task: Any) -> None:
+    phone.goto(LIST)
+    assert phone.evaluate(TOO_SMALL, CONTROLS) == []
+    row(phone, task).locator("summary").click()
+    assert phone.evaluate(TOO_SMALL, ".st-menu[open] :is(a, button)") == []
+    row(phone, task).locator("summary").click()
+    row(phone, task).get_by_label("Edit schedule").click()
+    expect(phone.get_by_label("Cron expression")).to_be_focused()
+    assert phone.evaluate(TOO_SMALL, CONTROLS) == []
+
+
+def test_targets_of_the_drawer_are_large_enough_for_a_finger(phone: Page, task: Any) -> None:
+    phone.goto(LIST)
+    row(phone, task).get_by_label("View history").click()
+    drawer = phone.get_by_role("dialog")
+    drawer.locator(".st-run").first.get_by_role("button").click()
+    expect(drawer.locator(".st-run-body")).to_be_visible()
+    assert phone.evaluate(TOO_SMALL, CONTROLS) == []
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_run_now_and_history_are_there_at_every_width(admin_page: Page, task: Any, width: int) -> None:
+    admin_page.set_viewport_size({"width": width, "height": 900})
+    admin_page.goto(LIST)
+    for label in ("Run webhook-delivery-retry now", "View history of", "More actions for"):
+        expect(row(admin_page, task).get_by_label(label)).to_be_in_viewport()
+    assert admin_page.evaluate("document.scrollingElement.scrollWidth <= innerWidth")
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_every_page_fits_its_width(admin_page: Page, task: Any, width: int) -> None:
+    admin_page.set_viewport_size({"width": width, "height": 900})
+    paths = [f"{task.pk}/{path}/" for path in ("change", "schedule", "pause", "runs/new")]
+    for path in [*paths, "timeline/", "../taskrun/", "../taskrun/?status=failed"]:
+        admin_page.goto(f"{LIST}{path}")
+        assert admin_page.evaluate("document.scrollingElement.scrollWidth <= innerWidth"), path
+
+
+@pytest.mark.parametrize(("width", "wide"), [(1440, 640), (390, 390)])
+def test_drawer_comes_from_the_right(admin_page: Page, task: Any, width: int, wide: int) -> None:
+    admin_page.emulate_media(reduced_motion="reduce")
+    admin_page.set_viewport_size({"width": width, "height": 900})
+    admin_page.goto(LIST)
+    row(admin_page, task).get_by_label("View history").click()
+    drawer = admin_page.get_by_role("dialog")
+    expect(drawer.locator(".st-run").first).to_be_visible()
+    box = drawer.bounding_box()
+    assert box is not None
+    assert (box["width"], box["x"], box["height"]) == (wide, width - wide, 900)
+
+
+def test_table_becomes_cards_on_a_phone(admin_page: Page, task: Any) -> None:
+    admin_page.goto(LIST)
+    heads = admin_page.locator("#st-table thead")
+    expect(heads).to_be_visible()
+    admin_page.set_viewport_size({"width": 390, "height": 900})
+    expect(heads).to_be_hidden()
+    next_run, last_run = (row(admin_page, task).locator(f".st-c-{name}") for name in ("next", "last"))
+    expect(next_run).to_be_visible()
+    assert "Next run" in next_run.evaluate("cell => getComputedStyle(cell, '::before').content")
+    assert "Last run" in last_run.evaluate("cell => getComputedStyle(cell, '::before').content")
+
+
+def test_nothing_moves_for_those_who_want_no_motion(admin_page: Page, task: Any) -> None:
+    admin_page.goto(LIST)
+    row(admin_page, task).get_by_label("View history").click()
+    expect(admin_page.get_by_role("dialog").locator(".st-run").first).to_be_visible()
+    assert {"st-drawer", "st-switch"} <= set(admin_page.evaluate(MOVING))
+    admin_page.emulate_media(reduced_motion="reduce")
+    assert admin_page.evaluate(MOVING) == []
