@@ -38,7 +38,8 @@ def pages(site: str, task: Any, run: TaskRun) -> Iterator[str]:
     """Every page and fragment of the wing on one site."""
     base = f"{site}scheduled_tasks/"
     tails = ("change/", "schedule/", "schedule/preview/", "pause/", "runs/new/", "history/")
-    yield from (f"{base}scheduledtask/", f"{base}scheduledtask/rows/", f"{base}taskrun/")
+    heads = ("scheduledtask/", "scheduledtask/rows/", "scheduledtask/timeline/", "taskrun/")
+    yield from (f"{base}{head}" for head in heads)
     yield from (f"{base}scheduledtask/{task.pk}/{tail}" for tail in tails)
     yield from (f"{base}scheduledtask/{task.pk}/change/?run={run.pk}", f"{base}taskrun/{run.pk}/change/")
 

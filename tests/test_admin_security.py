@@ -156,6 +156,15 @@ def test_no_text_becomes_markup_in_answers_toasts_and_changes(
         assert_harmless(html)
 
 
+@pytest.mark.parametrize("way", WAYS)
+def test_refusal_is_a_page_of_the_admin(client: Client, way: str) -> None:
+    client.force_login(User.objects.create_user("nobody", is_staff=True))
+    response = client.get(LIST, headers=WAYS[way])
+    assert response.status_code == 403
+    for text in (b'id="header"', b"You may not do this", b"nobody"):
+        assert text in response.content
+
+
 def test_refused_person_with_an_odd_name(rows: Rows) -> None:
     client = Client()
     client.force_login(User.objects.create_user(EVIL[:150], is_staff=True))
@@ -227,6 +236,7 @@ def test_short_route_leads_to_this_site_only(admin_client: Client, path: str) ->
 ADDRESSED: dict[str, list[str]] = {
     LIST: ["q", "state", "o", "p", "all", "e", "unknown"],
     f"{LIST}rows/": ["rows", "q", "state", "p"],
+    f"{LIST}timeline/": ["p", "unknown"],
     f"{LIST}%(task)s/change/": ["status", "period", "page", "run"],
     f"{LIST}%(task)s/schedule/": ["cron", "zone"],
     f"{LIST}%(task)s/schedule/preview/": ["cron", "zone"],

@@ -59,8 +59,8 @@ def test_overlap_policy_skips_and_says_so(admin_page: Page) -> None:
 
 
 def test_task_that_no_worker_knows_is_an_error_and_a_row(admin_page: Page) -> None:
-    make_process(task_names=["other"])
-    task = make_task()
+    make_process()
+    task = make_task(task="tests.no_worker_knows_it")
     admin_page.goto(LIST)
     run_now(admin_page, task)
     expect(admin_page.get_by_role("alert").filter(has_text="No running worker")).to_be_visible()

@@ -50,8 +50,8 @@ def test_message_stays_while_the_pointer_is_on_it(clocked_page: Page) -> None:
 
 
 def test_error_stays_until_it_is_closed(clocked_page: Page) -> None:
-    make_process(task_names=["other"])
-    task = make_task()
+    make_process()
+    task = make_task(task="tests.no_worker_knows_it")
     clocked_page.goto(LIST)
     row(clocked_page, task).get_by_role("button", name="Run purge now").click()
     message = toast(clocked_page, "No running worker", "alert")
