@@ -134,7 +134,7 @@ class TestTransitions:
 
     def test_retry_keeps_the_first_start_and_counts_attempts(self, session: Session) -> None:
         sent = message()
-        first, second = attempt(sent), attempt(sent)
+        first, second = attempt(sent), attempt(message(sent.celery_id, retries=1))
         runs.start(session, first)
         started_at = the_run(sent).started_at
         runs.end(session, first, runs.Ending(status=Status.RETRYING, error="not yet", retries=1))
@@ -150,6 +150,36 @@ class TestTransitions:
         run = the_run(sent)
         assert (run.status, run.attempts, run.retries, run.error) == (Status.SUCCEEDED, 2, 1, "")
         assert run.started_at == started_at
+
+    def test_words_of_an_attempt_that_come_after_its_retry_change_nothing(self, session: Session) -> None:
+        sent = message()
+        first, second = attempt(sent), attempt(message(sent.celery_id, retries=1))
+        runs.start(session, second)
+        runs.start(session, first)
+        runs.end(session, first, runs.Ending(status=Status.RETRYING, retries=1))
+        run = the_run(sent)
+        assert (run.status, run.attempts, run.reason) == (Status.RUNNING, 2, "")
+        runs.end(session, second, runs.Ending(status=Status.SUCCEEDED, retries=1))
+        another = attempt(sent)
+        runs.end(session, another, runs.Ending(status=Status.RETRYING, retries=1))
+        run = the_run(sent)
+        assert (run.status, run.attempts, run.reason) == (Status.SUCCEEDED, 3, "")
+
+    def test_retry_that_starts_before_the_end_of_its_first_attempt_is_told(self, session: Session) -> None:
+        sent = message()
+        runs.start(session, attempt(sent))
+        runs.start(session, attempt(message(sent.celery_id, retries=1)))
+        run = the_run(sent)
+        assert (run.status, run.attempts, run.reason) == (Status.RUNNING, 2, "")
+
+    def test_replacement_counts_its_retries_anew(self, session: Session) -> None:
+        sent = message(retries=2)
+        runs.start(session, attempt(sent))
+        replacing = attempt(message(sent.celery_id, replaces=True))
+        runs.start(session, replacing)
+        runs.end(session, replacing, runs.Ending(status=Status.SUCCEEDED))
+        run = the_run(sent)
+        assert (run.status, run.attempts, run.reason) == (Status.SUCCEEDED, 2, "")
 
     def test_late_word_of_an_earlier_attempt_changes_nothing(self, session: Session) -> None:
         sent = message()

@@ -56,10 +56,16 @@ INSERT INTO "run" (
     %(redelivered)s
 )
 """
+NOT_RETRIED = """("retries" <= %(retries)s OR %(replaces)s OR %(redelivered)s)"""
+"""False for an attempt whose start is written so late that its retry has been heard of before."""
+
+OTHERS_ATTEMPT = f"""\
+"status" = '{Status.RUNNING}' AND "token" <> %(token)s AND "retries" = %(retries)s AND NOT %(replaces)s"""
+
 # MariaDB evaluates assignments from left to right: what depends on an old value comes before it changes.
 START = f"""
 UPDATE "run" SET
-    "reason" = CASE WHEN "status" = '{Status.RUNNING}' AND "token" <> %(token)s THEN %(again)s
+    "reason" = CASE WHEN {OTHERS_ATTEMPT} THEN %(again)s
         WHEN "status" = '{Status.CANCELLED}' THEN %(too_late)s ELSE '' END,
     "attempts" = "attempts" + CASE WHEN "token" = %(token)s THEN 0 ELSE 1 END,
     "started_at" = COALESCE("started_at", {{ago}}),
@@ -67,10 +73,11 @@ UPDATE "run" SET
     "finished_at" = NULL, "status" = '{Status.RUNNING}', "retries" = %(retries)s, "token" = %(token)s,
     "process_id" = %(process_id)s, "worker" = %(worker)s, "pid" = %(pid)s, "queue" = %(queue)s,
     "redelivered" = ("redelivered" OR %(redelivered)s)
-WHERE "celery_id" = %(celery_id)s AND {STARTABLE}
+WHERE "celery_id" = %(celery_id)s AND {STARTABLE} AND {NOT_RETRIED}
 """
-REPEAT = """
-UPDATE "run" SET "attempts" = "attempts" + 1, "reason" = %(repeated)s
+REPEAT = f"""
+UPDATE "run" SET "attempts" = "attempts" + 1,
+    "reason" = CASE WHEN {NOT_RETRIED} THEN %(repeated)s ELSE "reason" END
 WHERE "celery_id" = %(celery_id)s AND "token" <> %(token)s
 """
 END = f"""
@@ -85,7 +92,7 @@ START_AND_END = f"""
 UPDATE "run" SET
     "reason" = CASE
         WHEN %(reason)s <> '' THEN %(reason)s
-        WHEN "status" = '{Status.RUNNING}' AND "token" <> %(token)s THEN %(again)s
+        WHEN {OTHERS_ATTEMPT} THEN %(again)s
         ELSE ''
     END,
     "attempts" = "attempts" + CASE WHEN "token" = %(token)s THEN 0 ELSE 1 END,
@@ -95,7 +102,7 @@ UPDATE "run" SET
     "redelivered" = ("redelivered" OR %(redelivered)s), "summary" = %(summary)s,
     "error_type" = %(error_type)s, "error" = %(error)s, "traceback" = %(traceback)s, "log" = %(log)s,
     "progress" = %(progress)s
-WHERE "celery_id" = %(celery_id)s AND {REPLACEABLE}
+WHERE "celery_id" = %(celery_id)s AND {REPLACEABLE} AND {NOT_RETRIED}
 """
 INTERRUPT = f"""
 UPDATE "run" SET
@@ -135,7 +142,11 @@ WHERE "celery_id" = %(celery_id)s AND "token" = %(token)s AND "status" = '{Statu
 
 @dataclass(kw_only=True)
 class Message:
-    """What a message tells about its run: enough to open the row if nobody has."""
+    """What a message tells about its run: enough to open the row if nobody has.
+
+    ``replaces`` is True for a task that continues the run of another (``self.replace()``): it counts its
+    ``retries`` anew.
+    """
 
     celery_id: str
     header: Header
@@ -145,6 +156,7 @@ class Message:
     expires_at: datetime | None = None
     retries: int = 0
     redelivered: bool = False
+    replaces: bool = False
 
     @property
     def params(self) -> dict[str, Any]:
@@ -164,6 +176,7 @@ class Message:
             "expires_at": self.expires_at,
             "retries": self.retries,
             "redelivered": self.redelivered,
+            "replaces": self.replaces,
         }
 
 

@@ -265,6 +265,7 @@ def _message(request: Any, celery_id: str, header: Header, args: Any, kwargs: An
         expires_at=moment(request.expires),
         retries=request.retries or 0,
         redelivered=bool(delivery.get("redelivered")),
+        replaces=bool(getattr(request, "replaced_task_nesting", 0)),
     )
 
 
