@@ -65,12 +65,12 @@ def label(task: PeriodicTask) -> str:
 
 
 def zone(task: PeriodicTask) -> ZoneInfo:
-    """The time zone the schedule is read and shown in: a crontab's own, else Django's current one.
+    """The time zone the schedule is read and shown in: a crontab's own, else the current one."""
+    return current_zone() if task.crontab is None else ZoneInfo(str(task.crontab.timezone))
 
-    Where that has no name, because the project activated a mere offset, it is ``TIME_ZONE``.
-    """
-    if task.crontab is not None:
-        return ZoneInfo(str(task.crontab.timezone))
+
+def current_zone() -> ZoneInfo:
+    """Django's current time zone; ``TIME_ZONE`` where that is a mere offset, which has no name."""
     current = timezone.get_current_timezone()
     return current if isinstance(current, ZoneInfo) else ZoneInfo(settings.TIME_ZONE)
 

@@ -9,6 +9,8 @@ from urllib.parse import urljoin, urlsplit
 import pytest
 from django.test import Client
 from django.urls import clear_url_caches, resolve, reverse, set_script_prefix
+from django.utils import timezone
+from django_celery_beat.models import IntervalSchedule
 
 from scheduled_tasks import publishing
 from scheduled_tasks.models import Status, TaskRun
@@ -120,3 +122,21 @@ def test_admin_of_the_projects_own_is_used(admin_client: Client, two_sites: None
     for site, shown in [("admin", 2), ("operations", 1)]:
         html = admin_client.get(f"/{site}/scheduled_tasks/scheduledtask/").content.decode()
         assert html.count('class="st-row"') == shown
+
+
+def offset_zone(get_response: Any) -> Any:
+    """A middleware for people whose zone is only known as an offset."""
+
+    def respond(request: Any) -> Any:
+        with timezone.override(timezone.get_fixed_timezone(-210)):
+            return get_response(request)
+
+    return respond
+
+
+def test_project_that_activates_mere_offsets(admin_client: Client, settings: Any) -> None:
+    hourly = IntervalSchedule.objects.create(every=1, period=IntervalSchedule.HOURS)
+    run = make_run(make_task(cron=None, interval=hourly))
+    settings.MIDDLEWARE = [*settings.MIDDLEWARE, f"{__name__}.offset_zone"]
+    for page in (*pages("/admin/", run.task, run), "/admin/scheduled_tasks/scheduledtask/timeline/"):
+        assert admin_client.get(page).status_code == 200, page

@@ -12,9 +12,9 @@ from typing import Any
 from django.db.models import QuerySet
 from django.db.models.functions import Left
 from django.http import QueryDict
-from django.utils import timezone
 from django.utils.translation import gettext as _
 
+from .. import schedules
 from ..models import ScheduledTask, TaskRun, Trigger
 from .history import HEAVY, PERIODS, STATUSES, Choice, choices
 from .run import LINE, RunRow
@@ -74,7 +74,7 @@ class RunList:
     def rows(self) -> list[RunRow]:
         """The page's runs as shown, in the site's time zone."""
         shown = self.found[:PER_PAGE]
-        zone = timezone.get_current_timezone()
+        zone = schedules.current_zone()
         return [RunRow(run, zone, self.now) for run in (reversed(shown) if self.after else shown)]
 
     @property

@@ -13,7 +13,6 @@ from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, StreamingHttpResponse
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
-from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from .. import operations, schedules
@@ -98,7 +97,7 @@ class TaskRunAdmin(GatedAdmin):
         """One run in full: a page of its own, or the body of a row for the script."""
         run = _run_or_404(unquote(object_id))
         task = run.task_or_none
-        zone = schedules.zone(task) if task else timezone.get_current_timezone()
+        zone = schedules.zone(task) if task else schedules.current_zone()
         now = database_now()
         request.current_app = self.admin_site.name
         context = {
