@@ -33,6 +33,7 @@ from .models import (
     database_now,
 )
 from .reasons import said
+from .recording.handover import under_test
 from .schedules import Unschedulable
 from .sync_plan import UNCOUNTED, Kind, Step, forgotten, plan
 from .task_fields import BLANK, change, save_state, values_of
@@ -120,10 +121,11 @@ def sync_at_migrate(
 ) -> None:
     """Receiver of ``post_migrate``: sync at the end of ``migrate``, on the database the tasks live in.
 
-    Not after ``flush``, which gives no plan; not while the tables are missing; not under a test runner. What
+    Not after ``flush``, which gives no plan; not while the tables are missing; not under a test runner: a
+    host's tests find only the tasks they make, and call :func:`sync` where they want the declared ones. What
     goes wrong is said on the standard error stream and fails no migration.
     """
-    if "plan" not in kwargs or under_test_runner() or using != database() or not tables_exist(using):
+    if "plan" not in kwargs or under_test() or using != database() or not tables_exist(using):
         return
     try:
         report = sync()
@@ -135,16 +137,6 @@ def sync_at_migrate(
     if verbosity >= 1:
         for line in report.changes:
             out.write(_("Scheduled tasks: %(change)s") % {"change": line} + "\n")
-
-
-def under_test_runner() -> bool:
-    """Whether Django's test environment is set up in this process.
-
-    ``manage.py test`` and pytest-django set it up before they make their databases. A host's tests then find
-    only the tasks they make; one that wants the declared ones calls :func:`sync`.
-    """
-    utils = sys.modules.get("django.test.utils")
-    return utils is not None and hasattr(utils._TestState, "saved_data")
 
 
 def tables_exist(using: str | None = None) -> bool:

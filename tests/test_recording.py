@@ -13,6 +13,8 @@ from uuid import uuid4
 import pytest
 from celery import states
 from celery.exceptions import Retry
+from django.core import mail
+from django.core.mail import get_connection
 from django.db import DataError, OperationalError, connection, transaction
 from django.test import override_settings
 from django.test.utils import CaptureQueriesContext
@@ -22,6 +24,7 @@ from scheduled_tasks import recording
 from scheduled_tasks.models import Status, TaskRun, Trigger, database_now
 from scheduled_tasks.recording import endings, runs
 from scheduled_tasks.recording import writer as writing
+from scheduled_tasks.recording.handover import under_test
 from scheduled_tasks.recording.header import Header
 from scheduled_tasks.recording.publish import after_publish, before_publish
 from scheduled_tasks.recording.session import Session, alias, ordinary_session, own_session
@@ -583,6 +586,14 @@ class OtherDatabase:
 @override_settings(DATABASE_ROUTERS=[OtherDatabase()])
 def test_routers_say_which_database() -> None:
     assert alias() == "elsewhere"
+
+
+def test_an_outbox_makes_no_test(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert under_test()
+    get_connection("django.core.mail.backends.locmem.EmailBackend")
+    monkeypatch.delattr("django.test.utils._TestState.saved_data")
+    assert hasattr(mail, "outbox")
+    assert not under_test()
 
 
 def test_one_line_of_log_a_minute(caplog: pytest.LogCaptureFixture) -> None:

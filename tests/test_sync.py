@@ -752,7 +752,7 @@ def test_the_command_says_that_tables_are_missing(monkeypatch):
 @pytest.fixture
 def migrated(monkeypatch, current_app):
     """Send ``post_migrate`` as ``migrate`` does, outside a test runner; returns what it wrote."""
-    monkeypatch.setattr(syncing, "under_test_runner", lambda: False)
+    monkeypatch.setattr(syncing, "under_test", lambda: False)
 
     def send(**changes):
         out = io.StringIO()
@@ -785,7 +785,7 @@ def test_flush_and_another_database_sync_nothing(declare, migrated):
 def test_migrate_under_a_test_runner_syncs_nothing(declare, migrated, monkeypatch):
     monkeypatch.undo()
     declare("0 3 * * *")
-    assert syncing.under_test_runner()
+    assert syncing.under_test()
     migrated()
     assert not PeriodicTask.objects.exists()
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import atexit
 import contextlib
 import os
+import sys
 import threading
 from collections.abc import Callable, Hashable
 
-from django.core import mail
 from django.db import connections
 
 from ..conf import settings
@@ -80,8 +80,13 @@ def in_transaction() -> bool:
 
 
 def under_test() -> bool:
-    """Whether a test runner has set up this process: ``setup_test_environment()`` makes the outbox."""
-    return hasattr(mail, "outbox")
+    """Whether Django's test environment is set up in this process.
+
+    ``manage.py test`` and pytest-django set it up before they make their databases. ``mail.outbox`` would not
+    tell: Django's ``locmem`` mail backend makes it too, wherever a project uses that.
+    """
+    state = getattr(sys.modules.get("django.test.utils"), "_TestState", None)
+    return hasattr(state, "saved_data")
 
 
 def close(timeout: float | None = None) -> None:
