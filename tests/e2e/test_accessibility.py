@@ -6,18 +6,20 @@ from typing import Any
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Page, expect
+from django.contrib.auth.models import User
+from playwright.sync_api import Browser, Page, expect
 
 from scheduled_tasks.models import ProcessKind, Status
+from tests.e2e.conftest import LogIn
 from tests.e2e.test_list import LIST, make_task, row
 from tests.factories import make_process, make_run
 
 pytestmark = pytest.mark.usefixtures("transactional_db")
 
 
-def violations(page: Page) -> list[str]:
+def violations(page: Page, part: str = ".st, .st-drawer, .st-toasts") -> list[str]:
     """Serious and critical ones inside our part of the page, each with the elements concerned."""
-    found = Axe().run(page, context={"include": [[".st, .st-drawer, .st-toasts"]]}).response["violations"]
+    found = Axe().run(page, context={"include": [[part]]}).response["violations"]
     return [
         f"{each['id']}: {each['help']}: {node['html'][:200]}"
         for each in found
@@ -88,3 +90,28 @@ def test_run_page_and_empty_list(themed_page: Page) -> None:
     run = make_run(make_task(), Status.FAILED, error="x", traceback="Traceback")
     themed_page.goto(f"/admin/scheduled_tasks/taskrun/{run.pk}/change/")
     assert violations(themed_page) == []
+
+
+def test_list_of_all_runs_with_an_open_run(themed_page: Page, task: Any) -> None:
+    themed_page.goto("/admin/scheduled_tasks/taskrun/")
+    themed_page.locator(".st-run").last.get_by_role("button").click()
+    expect(themed_page.locator(".st-run-body")).to_be_visible()
+    assert violations(themed_page) == []
+
+
+def test_form_in_the_drawer(themed_page: Page, task: Any) -> None:
+    themed_page.goto(LIST)
+    row(themed_page, task).locator("summary").click()
+    row(themed_page, task).get_by_role("link", name="Run with arguments").click()
+    expect(themed_page.get_by_label("Arguments", exact=True)).to_be_focused()
+    assert violations(themed_page) == []
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_refusal(browser: Browser, base_url: str, log_in: LogIn, scheme: Any) -> None:
+    context = browser.new_context(base_url=base_url, color_scheme=scheme)
+    page = log_in(context, User.objects.create_user("nobody", is_staff=True))
+    page.goto(LIST)
+    expect(page.get_by_text("You may not do this")).to_be_visible()
+    assert violations(page, "#content") == []
+    context.close()

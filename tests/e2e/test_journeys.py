@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Locator, Page, expect
 
 from scheduled_tasks.models import Status, TaskRun
 from tests.e2e.test_list import LIST, make_task, row, status
@@ -12,35 +12,75 @@ from tests.factories import make_run
 from tests.live import Worker
 
 
-def press(page: Page, *keys: str) -> None:
-    for key in keys:
-        page.keyboard.press(key)
+def tab_to(page: Page, target: Locator) -> None:
+    """Press Tab, as a person without a mouse does, until ``target`` has the focus."""
+    for _step in range(60):
+        if target.evaluate("element => element === document.activeElement"):
+            return
+        page.keyboard.press("Tab")
+    raise AssertionError(f"60 times Tab do not lead to {target}")
 
 
 def test_keyboard_alone_edits_runs_and_reads_an_error(admin_page: Page, worker: Worker) -> None:
+    page = admin_page
     task = make_task(task="tests.tasks.fail", args='["no luck today"]')
-    admin_page.goto(LIST)
-    row(admin_page, task).get_by_label("Edit schedule").focus()
-    press(admin_page, "Enter")
-    expect(admin_page.get_by_label("Cron expression")).to_be_focused()
-    admin_page.keyboard.type("*/15 * * * *")
-    press(admin_page, "Enter")
-    expect(row(admin_page, task).get_by_text("Every 15 minutes")).to_be_visible()
-    expect(row(admin_page, task).get_by_label("Edit schedule")).to_be_focused()
-    row(admin_page, task).get_by_role("button", name="Run purge now").focus()
-    press(admin_page, "Enter")
-    expect(status(admin_page, task)).to_have_text("Failed")
-    row(admin_page, task).get_by_label("View history").focus()
-    press(admin_page, "Enter")
-    drawer = admin_page.get_by_role("dialog")
+    page.goto(LIST)
+    pencil = row(page, task).get_by_label("Edit schedule")
+    page.keyboard.press("/")
+    tab_to(page, pencil)
+    page.keyboard.press("Enter")
+    expect(page.get_by_label("Cron expression")).to_be_focused()
+    page.keyboard.type("*/15 * * * *")
+    page.keyboard.press("Enter")
+    expect(row(page, task).get_by_text("Every 15 minutes")).to_be_visible()
+    expect(pencil).to_be_focused()
+
+    tab_to(page, row(page, task).get_by_role("button", name="Run purge now"))
+    page.keyboard.press("Enter")
+    expect(status(page, task)).to_have_text("Failed")
+    history = row(page, task).get_by_label("View history")
+    tab_to(page, history)
+    page.keyboard.press("Enter")
+    drawer = page.get_by_role("dialog")
     run = drawer.locator(".st-run").get_by_role("button")
-    run.focus()
-    press(admin_page, "Enter")
+    expect(run).to_be_visible()
+    tab_to(page, run)
+    page.keyboard.press("Enter")
     expect(drawer.locator(".st-errline")).to_contain_text("no luck today")
     expect(drawer.locator("pre").first).to_contain_text("Traceback")
-    press(admin_page, "Escape")
+    page.keyboard.press("Escape")
     expect(drawer).to_be_hidden()
-    expect(row(admin_page, task).get_by_label("View history")).to_be_focused()
+    expect(history).to_be_focused()
+
+
+def test_menu_works_with_the_keyboard(admin_page: Page, transactional_db: None) -> None:
+    task = make_task()
+    admin_page.goto(LIST)
+    menu = row(admin_page, task).locator("summary")
+    admin_page.keyboard.press("/")
+    tab_to(admin_page, menu)
+    admin_page.keyboard.press("Enter")
+    note = row(admin_page, task).get_by_role("link", name="Disable with a note")
+    tab_to(admin_page, note)
+    admin_page.keyboard.press("Escape")
+    expect(note).to_be_hidden()
+    expect(menu).to_be_focused()
+    admin_page.keyboard.press("Enter")
+    tab_to(admin_page, note)
+    admin_page.keyboard.press("Enter")
+    expect(admin_page.get_by_label("Why is it disabled?")).to_be_focused()
+    admin_page.keyboard.press("Escape")
+    expect(menu).to_be_focused()
+
+
+def test_everything_that_has_the_focus_shows_it(admin_page: Page, transactional_db: None) -> None:
+    make_run(make_task())
+    admin_page.goto(LIST)
+    admin_page.keyboard.press("/")
+    for _step in range(12):
+        admin_page.keyboard.press("Tab")
+        outline = admin_page.evaluate("getComputedStyle(document.activeElement).outlineStyle")
+        assert outline != "none", admin_page.evaluate("document.activeElement.outerHTML")
 
 
 def test_focus_stays_in_the_open_drawer(admin_page: Page, transactional_db: None) -> None:
@@ -51,7 +91,7 @@ def test_focus_stays_in_the_open_drawer(admin_page: Page, transactional_db: None
     drawer = admin_page.get_by_role("dialog")
     expect(drawer.locator(".st-run")).to_be_visible()
     for _step in range(30):
-        press(admin_page, "Tab")
+        admin_page.keyboard.press("Tab")
         inside = drawer.evaluate("drawer => drawer.contains(document.activeElement)")
         assert inside or admin_page.evaluate("document.activeElement === document.body")
 
@@ -90,6 +130,55 @@ def test_without_javascript_everything_works_as_forms_and_pages(plain_page: Page
     expect(page.locator(".st-run")).to_have_count(2)
     page.locator(".st-run .st-started").first.click()
     expect(page.locator(".st-run-body")).to_be_visible()
+
+
+def test_without_javascript_the_menu_works(plain_page: Page, worker: Worker) -> None:
+    page = plain_page
+    task = make_task()
+    page.goto(LIST)
+    menu = row(page, task).locator("summary")
+    menu.click()
+    row(page, task).get_by_role("button", name="Skip next run").click()
+    expect(row(page, task)).to_contain_text("will be skipped")
+    menu.click()
+    row(page, task).get_by_role("link", name="Run with arguments").click()
+    page.get_by_label("Arguments", exact=True).fill("[20, ")
+    page.get_by_role("button", name="Run now").click()
+    expect(page.get_by_role("alert").filter(has_text="must be a list in JSON")).to_be_visible()
+    menu.click()
+    row(page, task).get_by_role("link", name="Run with arguments").click()
+    page.get_by_label("Arguments", exact=True).fill("[20, 22]")
+    page.get_by_role("button", name="Run now").click()
+    expect(page.get_by_role("status")).to_contain_text("purge is queued")
+    menu.click()
+    row(page, task).get_by_role("link", name="Disable with a note").click()
+    page.get_by_label("Why is it disabled?").fill("waiting for legal")
+    page.get_by_role("button", name="Disable").click()
+    expect(row(page, task)).to_contain_text("waiting for legal")
+
+
+def test_without_javascript_runs_are_found_retried_and_cancelled(
+    plain_page: Page, transactional_db: None
+) -> None:
+    page = plain_page
+    task = make_task(queue="nobody-listens")
+    make_run(task, Status.FAILED, error="no luck today", args="[1, 2]")
+    page.goto(f"{LIST}?q=nothing")
+    page.get_by_role("link", name="Show all tasks").click()
+    page.get_by_role("link", name="1 failing").click()
+    row(page, task).get_by_label("View history").click()
+    page.get_by_role("link", name="Failed", exact=True).click()
+    page.locator(".st-run .st-started").click()
+    expect(page.locator(".st-errline")).to_contain_text("no luck today")
+    page.get_by_role("button", name="Retry").click()
+    expect(page.get_by_role("status")).to_contain_text("queued again")
+    page.get_by_role("link", name="View run").click()
+    page.get_by_role("button", name="Cancel run").click()
+    expect(page.get_by_role("status")).to_contain_text("being cancelled")
+    page.goto("/admin/scheduled_tasks/taskrun/")
+    expect(page.locator(".st-run")).to_have_count(2)
+    expect(page.locator(".st-run").first).to_contain_text("Cancelled")
+    expect(page.locator(".st-run").first).to_contain_text("by admin")
 
 
 def test_without_javascript_bulk_actions_work(plain_page: Page, transactional_db: None) -> None:
