@@ -91,11 +91,12 @@ class Worker(CeleryProcess):
         queues: list[str] | None = None,
         pool: str = "prefork",
         concurrency: int = 2,
+        node: str | None = None,
         options: list[str] | None = None,
         env: dict[str, str] | None = None,
     ):
         name = f"worker{next(_numbers)}"
-        self.node = f"{name}@tests-{os.getpid()}"
+        self.node = node or f"{name}@tests-{os.getpid()}"
         queues = queues or [f"{name}-{os.getpid()}"]
         self.queue = queues[0]
         arguments = ["worker", "-n", self.node, "-P", pool, "-c", str(concurrency), "-Q", ",".join(queues)]

@@ -12,7 +12,7 @@ from pathlib import Path
 from uuid import uuid4
 
 from celery import Task, shared_task
-from celery.exceptions import Ignore, Reject
+from celery.exceptions import Ignore, Reject, SoftTimeLimitExceeded
 from celery.utils.log import get_task_logger
 from django.contrib.auth.models import User
 from django.db import DatabaseError, connection, transaction
@@ -136,6 +136,38 @@ def report(path: str, steps: int) -> dict[str, object]:
 @shared_task(capture_logs=False)
 def report_discreetly(path: str, steps: int) -> dict[str, object]:
     return report(path, steps)
+
+
+@shared_task
+def catch_soft_limit() -> str:
+    try:
+        time.sleep(60)
+    except SoftTimeLimitExceeded:
+        return "in time"
+    return "too late"
+
+
+@shared_task(acks_late=True)
+def die_acks_late() -> None:
+    die()
+
+
+@shared_task(bind=True, retry_on_worker_lost=True, default_retry_delay=1, max_retries=1)
+def die_and_be_retried(self: Task) -> str:
+    """Kills its worker process the first time; Celery sends its message again."""
+    if not self.request.retries:
+        die()
+    return "survived"
+
+
+@shared_task(ignore_result=True)
+def add_and_forget(x: float, y: float) -> float:
+    return x + y
+
+
+@shared_task
+def start_another(queue: str) -> str:
+    return str(add.apply_async((1, 2), queue=queue).id)
 
 
 class DiesAfterItsEnd(Task):

@@ -89,6 +89,18 @@ def test_killed_process(worker: Worker) -> None:
     assert "SIGKILL" in run.error
 
 
+def test_killed_process_whose_message_would_have_been_acknowledged_late(worker: Worker) -> None:
+    run = ended(send(tasks.die_acks_late))
+    assert (run.status, run.attempts) == (Status.LOST, 1)
+
+
+def test_killed_process_whose_task_is_retried(worker: Worker) -> None:
+    celery_id = send(tasks.die_and_be_retried)
+    wait_for(lambda: the_run(celery_id).status == Status.SUCCEEDED, message="the second attempt")
+    run = the_run(celery_id)
+    assert (run.summary_data, run.attempts, run.retries) == ("'survived'", 2, 1)
+
+
 def test_killed_process_whose_message_comes_back(worker: Worker, tmp_path: Path) -> None:
     run = ended(send(tasks.die_once, str(tmp_path / "died")))
     assert (run.status, run.summary_data, run.attempts) == (Status.SUCCEEDED, "'survived'", 2)
@@ -108,6 +120,11 @@ def test_soft_time_limit(worker: Worker) -> None:
     assert (run.status, run.error_type) == (Status.TIMED_OUT, "billiard.exceptions.SoftTimeLimitExceeded")
 
 
+def test_soft_time_limit_that_the_task_catches(worker: Worker) -> None:
+    run = ended(send(tasks.catch_soft_limit, soft_time_limit=1))
+    assert (run.status, run.summary_data) == (Status.SUCCEEDED, "'in time'")
+
+
 def test_revoked_before_its_start(worker: Worker) -> None:
     celery_id = uuid4().hex
     app.control.revoke(celery_id, destination=[worker.node], reply=True, timeout=10)
@@ -116,10 +133,11 @@ def test_revoked_before_its_start(worker: Worker) -> None:
     assert (run.status, run.started_at) == (Status.CANCELLED, None)
 
 
-def test_terminated(worker: Worker) -> None:
+@pytest.mark.parametrize("signal", ["SIGTERM", "SIGKILL"])
+def test_terminated(signal: str, worker: Worker) -> None:
     celery_id = send(tasks.wait, 60)
     running(celery_id)
-    app.control.revoke(celery_id, terminate=True, destination=[worker.node])
+    app.control.revoke(celery_id, terminate=True, signal=signal, destination=[worker.node])
     run = ended(celery_id)
     wait_for(lambda: the_run(celery_id).status == Status.CANCELLED, message=f"cancelled, not {run.status}")
 
@@ -171,6 +189,16 @@ def test_delivered_again_after_the_end(worker: Worker) -> None:
     assert (run.status, run.error, run.finished_at) == (Status.FAILED, first.error, first.finished_at)
 
 
+def test_task_that_another_one_starts_is_no_run_of_its_own(worker: Worker) -> None:
+    run = ended(send(tasks.start_another, worker.queue))
+    assert tasks.add.AsyncResult(run.summary_data.strip("'")).get(timeout=30) == 3
+    assert TaskRun.objects.get() == run
+
+
+def test_task_without_a_result(worker: Worker) -> None:
+    assert ended(send(tasks.add_and_forget, 1, 2)).summary_data == "3"
+
+
 def test_task_that_is_not_scheduled_leaves_no_row(worker: Worker) -> None:
     assert tasks.add.delay(1, 2).get(timeout=30) == 3
     assert not TaskRun.objects.exists()
@@ -216,12 +244,20 @@ def test_worker_is_known_while_it_lives(start_worker) -> None:
 
 @pytest.mark.parametrize("pool", ["threads", "solo", "gevent"])
 def test_other_pools(pool: str, start_worker) -> None:
-    if pool == "gevent":
-        pytest.importorskip("gevent", reason="gevent is not installed")
     own = start_worker(pool=pool)
-    ids = [send(tasks.succeed_at_attempt, 2, queue=own.queue), send(tasks.fail, queue=own.queue)]
-    assert [ended(celery_id).status for celery_id in ids] == [Status.SUCCEEDED, Status.FAILED]
-    assert ended(send(tasks.reject, queue=own.queue)).status == Status.FAILED
+    sent = {
+        send(tasks.succeed_at_attempt, 2, queue=own.queue): (Status.SUCCEEDED, 2),
+        send(tasks.fail, queue=own.queue): (Status.FAILED, 1),
+        send(tasks.ignore, queue=own.queue): (Status.IGNORED, 1),
+        send(tasks.reject, queue=own.queue): (Status.FAILED, 1),
+        send(tasks.put_back_once, queue=own.queue): (Status.SUCCEEDED, 2),
+        send(tasks.hand_on, queue=own.queue): (Status.SUCCEEDED, 2),
+        # These pools know no soft time limit.
+        send(tasks.wait, 2, soft_time_limit=1, queue=own.queue): (Status.SUCCEEDED, 1),
+    }
+    found = {celery_id: (ended(celery_id).status, the_run(celery_id).attempts) for celery_id in sent}
+    assert found == sent
+    assert TaskRun.objects.count() == len(sent)
 
 
 def test_children_that_are_replaced_record_too(start_worker) -> None:
