@@ -39,6 +39,14 @@ class Place:
         assert self.server is not None
         self.server.start()
 
+    @contextmanager
+    def down(self) -> Iterator[None]:
+        """Inside there is no such server."""
+        self.crash()
+        yield
+        self.restart()
+        connection.close()
+
 
 @contextmanager
 def public_directory() -> Iterator[Path]:
