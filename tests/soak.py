@@ -47,6 +47,7 @@ CALM = 240
 """Seconds within which, the troubles over, everything that was due must be accounted for."""
 
 LEADS = re.compile(r"^\[(\S+ \S+): .*This beat leads now \(epoch (\d+)\)", re.MULTILINE)
+SAID = re.compile(r"^\[(\S+ \S+): ", re.MULTILINE)
 SENT = re.compile(r"Sent (.+) for (\S+ \S+)$", re.MULTILINE)
 RETRIED = re.compile(r"cannot reach the broker to send (.+), next attempt")
 UNSURE = "noted that this run was sent"
@@ -126,7 +127,6 @@ class Soak:
         stack.callback(lambda: self.worker.stop())
         self.under_way: list[tuple[float, Trouble]] = []
         self.events: Counter[str] = Counter()
-        self.lost_lead: list[tuple[datetime, str]] = []
         self.wrong: list[str] = []
         self.all_beats: list[Beat] = []
         self.make_tasks()
@@ -231,7 +231,6 @@ class Soak:
     def kill(self) -> Trouble | None:
         number = self.chance.randrange(len(self.beats))  # a paused one too
         self.under_way = [each for each in self.under_way if each[1].target is not self.beats[number]]
-        self.note_loss(self.beats[number], "kill -9")
         self.beats[number].kill()
         self.beats[number] = self.start()
         return Trouble("kill -9", None, lambda: None)
@@ -240,7 +239,6 @@ class Soak:
         number = self.free_beat()
         if number is None:
             return None
-        self.note_loss(self.beats[number], "stop")
         self.beats[number].stop()
         self.beats[number] = self.start()
         return Trouble("stop", None, lambda: None)
@@ -250,7 +248,6 @@ class Soak:
         if number is None:
             return None
         beat = self.beats[number]
-        self.note_loss(beat, "pause")
         beat.signal(signal.SIGSTOP)
         return Trouble("pause", beat, lambda: beat.signal(signal.SIGCONT), self.chance.uniform(*PAUSE))
 
@@ -283,9 +280,6 @@ class Soak:
         over = threading.Event()
         threading.Thread(target=keep_lock, args=(over,), daemon=True).start()
         return Trouble("database locked", self.worker, over.set, self.chance.uniform(*OUTAGE))
-
-    def note_loss(self, beat: Beat, why: str) -> None:
-        self.lost_lead.append((datetime.now(UTC), f"{why} {beat.name}"))
 
     def settle(self) -> None:
         """Wait until everything that was due before now is accounted for."""
@@ -383,24 +377,19 @@ class Soak:
         return max((after - before for before, after in pairwise(moments)), default=timedelta())
 
     def longest_gap(self, logs: list[str]) -> str:
-        """From the trouble of a leader to the next beat that leads."""
-        leads = sorted(
-            (int(epoch), datetime.strptime(moment, "%Y-%m-%d %H:%M:%S,%f").astimezone(UTC), beat.name)
-            for beat, log in zip(self.all_beats, logs, strict=True)
-            for moment, epoch in LEADS.findall(log)
-        )
-        gaps = []
-        for (_epoch, since, name), (_next, until, _other) in pairwise(leads):
-            losses = [
-                (until - moment, why)
-                for moment, why in self.lost_lead
-                if since <= moment <= until and why.endswith(f" {name}")
-            ]
-            gaps += losses[:1]
-        if not gaps:
-            return "the lead never changed"
-        length, why = max(gaps)
-        return f"{length.total_seconds():.1f} s, after {why} ({len(leads)} leaders)"
+        """From the last word of a leader to the next beat that leads."""
+        leads = sorted((int(epoch), moment(at), log) for log in logs for at, epoch in LEADS.findall(log))
+        gaps = [
+            until - max(said for said in map(moment, SAID.findall(log)) if said < until)
+            for (_epoch, _since, log), (_next, until, _log) in pairwise(leads)
+        ]
+        longest = max(gaps, default=timedelta()).total_seconds()
+        return f"{longest:.1f} s ({len(leads)} leaders)"
+
+
+def moment(text: str) -> datetime:
+    """The time of a line in a log."""
+    return datetime.strptime(text, "%Y-%m-%d %H:%M:%S,%f").astimezone(UTC)
 
 
 def tasks() -> Any:
