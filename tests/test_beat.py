@@ -116,14 +116,6 @@ def test_a_message_waits_at_least_15_minutes_for_a_worker(beat: Beat) -> None:
 
 
 class TestPastSlotsRunOnlyByPolicy:
-    def test_schedule_moved_to_a_time_just_past(self, beat: Beat, clock: TestClock) -> None:
-        job = cron_task("0 4 * * *", last_run_at=at("04:00"))
-        beat.tick()
-        job.crontab = cron_row("0 10 * * *")
-        job.save()
-        assert beat.run_until(at("2026-06-11 10:00")) == [at("2026-06-11 10:00")]
-        assert runs(job) == [("queued", "11 10:00:00", 1)]
-
     def test_schedule_moved_while_no_beat_ran(self, beat: Beat, clock: TestClock) -> None:
         job = cron_task("0 4 * * *", last_run_at=at("04:00"))
         beat.tick()
@@ -142,17 +134,6 @@ class TestPastSlotsRunOnlyByPolicy:
             crontab=cron_row("10 10 * * *"), date_changed=at("10:09")
         )
         assert Beat(clock).run_until(at("10:12")) == [at("10:10")]
-
-    def test_shared_row_edited_in_place(self, beat: Beat) -> None:
-        row = cron_row("0 4 * * *")
-        for name in "ab":
-            PeriodicTask.objects.create(name=name, task="t", crontab=row, last_run_at=at("04:00"))
-        PeriodicTask.objects.update(date_changed=at("04:00"))
-        beat.tick()
-        row.hour = "10"
-        row.save()
-        assert beat.run_until(at("2026-06-11 09:59")) == []
-        assert len(beat.run_until(at("2026-06-11 10:00"))) == 2
 
     def test_description_edited(self, beat: Beat) -> None:
         job = cron_task("0 4 * * *", last_run_at=at("04:00"))
@@ -203,24 +184,6 @@ class TestPastSlotsRunOnlyByPolicy:
         job = cron_task("0 9 * * *", last_run_at=at("2026-06-09 09:00"), state={"grace": timedelta(hours=2)})
         assert Beat(clock).run_until(START) == [at("09:00")]
         assert runs(job) == [("queued", "10 09:00:00", 1)]
-
-    def test_new_task(self, beat: Beat, clock: TestClock) -> None:
-        beat.tick()
-        cron_task("0 10 * * *", changed=START)
-        assert beat.run_until(at("2026-06-11 09:59")) == []
-
-    def test_start_time_with_a_cron(self, beat: Beat) -> None:
-        cron_task("0 15 * * *", changed=START, start_time=at("14:00"))
-        assert beat.run_until(at("2026-06-11 14:59")) == [at("15:00")]
-
-    def test_killed_before_write_back(self, beat: Beat, clock: TestClock) -> None:
-        job = cron_task("10 10 * * *", changed=START)
-        assert beat.run_until(at("10:10")) == [at("10:10")]
-        assert PeriodicTask.objects.get().last_run_at is None
-        TaskState.objects.filter(pk=job.pk).update()
-        beat.lease.release()
-        finish(job)
-        assert Beat(clock).run_until(at("10:20")) == []
 
 
 class TestOverlap:
