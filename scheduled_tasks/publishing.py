@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 from celery import current_app
@@ -26,6 +27,8 @@ MANUAL_EXPIRES = timedelta(days=1)
 """How long a run started by a person waits for a worker before it expires."""
 
 POOLS_THAT_STOP = ("prefork",)
+
+logger = logging.getLogger(__name__)
 
 
 class BadMessage(ValueError):
@@ -110,8 +113,7 @@ def send(task: ScheduledTask, run: TaskRun, message: Message) -> None:
         for name in ("queue", "exchange", "routing_key", "priority")
         if (value := getattr(task, name)) not in (None, "")
     }
-    celery_task = current_app.tasks.get(task.task)
-    # The task's own options (queue, serializer, …) count where this process knows the task, as in beat.
+    celery_task = _as_coded(task.task)
     publish = (
         celery_task.apply_async if celery_task is not None else partial(current_app.send_task, task.task)
     )
@@ -126,6 +128,22 @@ def send(task: ScheduledTask, run: TaskRun, message: Message) -> None:
             headers={**message.headers, "periodic_task_name": task.name, "scheduled_tasks": origin},
             **options,
         )
+
+
+def _as_coded(name: str) -> Any:
+    """The Celery task whose own options (queue, serializer, …) count as in beat; None where code has none."""
+    if name not in current_app.tasks:
+        _import_task_modules()
+    return current_app.tasks.get(name)
+
+
+@cache
+def _import_task_modules() -> None:
+    """Once, because a web process usually has not: there only workers and beat ask Celery for it."""
+    try:
+        current_app.loader.import_default_modules()
+    except Exception:  # a task module may fail in any way
+        logger.exception("The task modules could not be imported; options in their code do not count here.")
 
 
 def expires(task: ScheduledTask) -> timedelta:

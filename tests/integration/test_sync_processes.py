@@ -292,3 +292,23 @@ def test_tasks_in_a_database_of_their_own(tmp_path):
     done = ended(site.start("shell", "-v", "0", "-c", OPERATIONS, **jobs))
     for said in ("Disabled.", "→ 0 4 * * * (UTC).", "Run now.", "Cancelled run 1."):
         assert f"{said} jobs" in done
+
+
+RUN_NOW = """
+from celery.signals import before_task_publish
+from scheduled_tasks import operations
+from scheduled_tasks.models import ScheduledTask
+before_task_publish.connect(lambda routing_key, **kw: print("queue:", routing_key), weak=False)
+anna = operations.Actor("anna", lambda task, text: None)
+operations.run_now(ScheduledTask.objects.get(name="ping").pk, actor=anna, celery_id="one")
+"""
+
+
+@pytest.mark.parametrize(("module", "queue"), [("", "special"), ("import no_such_module", "celery")])
+def test_run_now_in_a_process_that_has_not_imported_the_tasks(site, module, queue):
+    """A web process: the queue that a task names in its own code counts as it does in beat."""
+    tasks = TASKS.replace("@shared_task", '@shared_task(queue="special")')
+    site.write("tasks.py", tasks)
+    site.run("migrate")
+    site.write("tasks.py", module + tasks)
+    assert f"queue: {queue}" in site.run("shell", "-v", "0", "-c", RUN_NOW)
