@@ -192,12 +192,15 @@ def tasks() -> ScheduledTaskQuerySet:
     return ScheduledTask.objects.with_schedules().annotate(fingerprint=Fingerprint()).order_by("name")
 
 
-def rows(tasks: Iterable[ScheduledTask], facts: Facts) -> list[Row]:
-    """The given tasks, which come from :func:`tasks`, with their recent runs: one statement per hundred."""
+def rows(tasks: Iterable[ScheduledTask], facts: Facts, runs: int = RECENT_RUNS) -> list[Row]:
+    """The given tasks, which come from :func:`tasks`, with that many of their newest runs.
+
+    One statement per hundred tasks.
+    """
     page = list(tasks)
-    recent = recent_runs([task.pk for task in page])
+    recent = recent_runs([task.pk for task in page], runs)
     older = older_outcomes(
-        [pk for pk, runs in recent.items() if _outcome(runs) is None and len(runs) == RECENT_RUNS]
+        [pk for pk, found in recent.items() if _outcome(found) is None and len(found) == runs]
     )
     return [_row(task, recent[task.pk], older.get(task.pk), facts) for task in page]
 
@@ -228,9 +231,9 @@ def keys(tasks: ScheduledTaskQuerySet, facts: Facts) -> dict[int, str]:
     return made
 
 
-def row(task_id: int, facts: Facts) -> Row | None:
+def row(task_id: int, facts: Facts, runs: int = RECENT_RUNS) -> Row | None:
     """One task's row, or None when there is no such task."""
-    return next(iter(rows(tasks().filter(pk=task_id), facts)), None)
+    return next(iter(rows(tasks().filter(pk=task_id), facts, runs)), None)
 
 
 def _row(

@@ -88,14 +88,17 @@ AS_JSON = {
 """Many rows as one text, which costs a fraction of fetching them one by one."""
 
 
-def recent_runs(task_ids: Sequence[int]) -> dict[int, list[RecentRun]]:
+def recent_runs(task_ids: Sequence[int], limit: int = RECENT_RUNS) -> dict[int, list[RecentRun]]:
     """The newest runs of each task, newest first: index descents only, whatever the number of runs."""
-    return {pk: [_run(*values) for values in runs] for pk, runs in _newest(task_ids, SELECTED)}
+    return {pk: [_run(*values) for values in runs] for pk, runs in _newest(task_ids, SELECTED, limit)}
 
 
 def newest_statuses(task_ids: Sequence[int]) -> dict[int, list[tuple[int, str]]]:
     """Id and status of the same runs, in the same order: the index alone has them."""
-    return {pk: [(run, status) for run, status in runs] for pk, runs in _newest(task_ids, ("id", "status"))}
+    return {
+        pk: [(run, status) for run, status in runs]
+        for pk, runs in _newest(task_ids, ("id", "status"), RECENT_RUNS)
+    }
 
 
 def batched(items: Sequence[int], size: int) -> Iterator[Sequence[int]]:
@@ -103,7 +106,7 @@ def batched(items: Sequence[int], size: int) -> Iterator[Sequence[int]]:
     return (items[start : start + size] for start in range(0, len(items), size))
 
 
-def _newest(task_ids: Sequence[int], selected: Sequence[str]) -> Iterator[tuple[int, list[Any]]]:
+def _newest(task_ids: Sequence[int], selected: Sequence[str], limit: int) -> Iterator[tuple[int, list[Any]]]:
     """One UNION of per-task descents of the (task, -id, status) index per batch.
 
     Window functions and GROUP BY read every run of the page's tasks instead: thousands of times slower.
@@ -112,7 +115,7 @@ def _newest(task_ids: Sequence[int], selected: Sequence[str]) -> Iterator[tuple[
     names = [f"c{n}" for n in range(len(selected))]
     columns = ", ".join(f"{column} AS {name}" for column, name in zip(selected, names, strict=True))
     table = TaskRun._meta.db_table
-    newest = f"SELECT {columns} FROM {table} r WHERE task_id = %s ORDER BY id DESC LIMIT {RECENT_RUNS}"  # noqa: S608
+    newest = f"SELECT {columns} FROM {table} r WHERE task_id = %s ORDER BY id DESC LIMIT {limit}"  # noqa: S608
     texts = AS_JSON[connection.vendor].format(", ".join(names))
     for batch in batched(task_ids, BATCH):
         parts = (f"SELECT {int(pk)}, {texts} FROM ({newest}) AS r{n}" for n, pk in enumerate(batch))  # noqa: S608
@@ -127,7 +130,7 @@ def _run(*values: Any) -> RecentRun:
     if started is None or finished is None:
         return RecentRun._make((*values[:-1], None))
     took = datetime.fromisoformat(finished) - datetime.fromisoformat(started)
-    return RecentRun._make((*values[:-1], max(took, NO_TIME)))
+    return RecentRun._make((*values[:-1], max(NO_TIME, took)))
 
 
 def moment(text: str) -> datetime:

@@ -15,8 +15,8 @@ from celery.schedules import solar
 from django.conf import settings
 from django.utils import timezone
 from django.utils.formats import date_format
+from django.utils.translation import get_language, ngettext
 from django.utils.translation import gettext as _
-from django.utils.translation import ngettext
 from django_celery_beat.models import CrontabSchedule, IntervalSchedule, PeriodicTask, SolarSchedule
 from django_celery_beat.tzcrontab import TzAwareCrontab
 
@@ -183,6 +183,11 @@ def _next_solar(row: SolarSchedule, after: datetime) -> datetime:
 
 
 def _cron_label(text: str) -> str:
+    return _cron_label_in(text, get_language())
+
+
+@lru_cache(maxsize=4096)
+def _cron_label_in(text: str, language: str | None) -> str:
     try:
         return CronExpression.parse(text).label
     except InvalidCron:

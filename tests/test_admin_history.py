@@ -15,7 +15,7 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
 from scheduled_tasks.models import ScheduledTask, Status, TaskRun, database_now
-from tests.factories import make_run, make_task
+from tests.factories import make_process, make_run, make_task
 
 pytestmark = pytest.mark.django_db
 
@@ -52,6 +52,18 @@ def test_more_than_twenty_runs_have_pages(admin_client: Client) -> None:
     assert "1–20 of 45 runs" in page(admin_client, task)
     assert page(admin_client, task, "?page=3").count('class="st-run"') == 5
     assert "41–45 of 45 runs" in page(admin_client, task, "?page=3")
+
+
+@pytest.mark.parametrize("runs", [1, 150])
+def test_drawer_takes_at_most_six_statements(admin_client: Client, runs: int) -> None:
+    task = make_task()
+    make_process()
+    for n in range(runs):
+        make_run(task, ago=n)
+    with CaptureQueriesContext(connection) as context:
+        text = page(admin_client, task, "?page=2" if runs > 20 else "", **SCRIPT)
+    assert f"of {runs} run" in text
+    assert len(context) <= 6
 
 
 @pytest.mark.parametrize(

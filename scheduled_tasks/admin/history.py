@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cached_property
@@ -10,7 +10,7 @@ from typing import Protocol
 from zoneinfo import ZoneInfo
 
 from django.core.paginator import Page, Paginator
-from django.db.models import QuerySet
+from django.db.models import Count, QuerySet, Subquery
 from django.db.models.functions import Left
 from django.http import QueryDict
 from django.utils.functional import Promise
@@ -19,6 +19,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from ..models import OUTCOMES, Status, TaskRun
+from ..recent import RecentRun
 from . import words
 from .run import LINE, RunDetails, RunRow
 from .strip import chart
@@ -55,10 +56,9 @@ class Facts:
     chart: SafeString | None
 
 
-def facts(task_id: int) -> Facts:
-    """Read the newest runs of a task: one statement."""
-    newest = TaskRun.objects.filter(task_id=task_id, status__in=OUTCOMES).newest_first()
-    runs = list(newest.only("status", "started_at", "finished_at")[:FACTS_RUNS])
+def facts(newest: Iterable[RecentRun]) -> Facts:
+    """What the newest runs of a task say about it, those that are outcomes."""
+    runs = [run for run in newest if run.status in OUTCOMES]
     good = sum(run.status == Status.SUCCEEDED for run in runs)
     success = round(100 * good / len(runs)) if runs else None
     took = sorted(run.duration for run in runs if run.duration is not None)
@@ -120,7 +120,19 @@ class History:
     @cached_property
     def page(self) -> Page[TaskRun]:
         """The page asked for; the nearest one for a number that is not there."""
-        return Paginator(self.runs, PER_PAGE).get_page(self.number)
+        paginator = Paginator(self.runs, PER_PAGE)
+        number = int(self.number) if self.number.isdecimal() and len(self.number) < 9 else 1
+        first = (max(number, 1) - 1) * PER_PAGE
+        found = list(self.runs.annotate(of=self._total)[first : first + PER_PAGE])
+        if not found:
+            return paginator.get_page(self.number)
+        vars(paginator)["count"] = found[0].of  # known by the same statement
+        return Page(found, max(number, 1), paginator)
+
+    @property
+    def _total(self) -> Subquery:
+        """How many runs there are under the filters; the database counts them once."""
+        return Subquery(self.runs.order_by().values("task_id").annotate(n=Count("pk")).values("n"))
 
     @cached_property
     def rows(self) -> list[RunRow]:

@@ -14,6 +14,7 @@ from django_celery_beat.models import PeriodicTask
 
 from .. import overview
 from ..access import Action
+from ..recent import RECENT_RUNS
 from .changelist import facts_of
 from .forms import ScheduleForm
 from .gate import GatedAdmin
@@ -28,10 +29,10 @@ class TaskPages(GatedAdmin):
     schedule_template = "admin/scheduled_tasks/schedule.html"
     editor_template = "admin/scheduled_tasks/_editor.html"
 
-    def row_or_404(self, request: HttpRequest, pk: object) -> TaskRow:
-        """The task's row. Raises Http404 when there is no such task."""
+    def row_or_404(self, request: HttpRequest, pk: object, runs: int = RECENT_RUNS) -> TaskRow:
+        """The task's row with that many of its newest runs. Raises Http404 when there is no such task."""
         try:
-            row = overview.row(int(str(pk)), facts_of(request))
+            row = overview.row(int(str(pk)), facts_of(request), runs)
         except (ValueError, OverflowError):
             row = None
         if row is None:

@@ -270,7 +270,7 @@ class TaskRow:
         return str(uuid4())
 
     @property
-    def texts(self) -> dict[str, str]:
+    def row_texts(self) -> dict[str, str]:
         """What rows differ in, by the names it has in ``_row.html``."""
         next_at, last_at, sign, progress = self.next_at, self.last_at, self.sign, self.progress
         return {
@@ -308,7 +308,7 @@ class TaskRow:
         }
 
     @property
-    def traits(self) -> tuple[tuple[str, object], ...]:
+    def row_traits(self) -> tuple[tuple[str, object], ...]:
         """What many rows have in common, by the names it has in ``_row.html``."""
         return (
             ("is_open", self.is_open),

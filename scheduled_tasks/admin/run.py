@@ -11,6 +11,8 @@ from uuid import uuid4
 from zoneinfo import ZoneInfo
 
 from django.utils import timezone
+from django.utils.html import format_html_join
+from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import pgettext
 
@@ -45,6 +47,41 @@ class RunRow:
         self.details: RunDetails | None = None
         self.at = run.started_at or run.scheduled_for or run.queued_at
         self.sign = Sign.of_run(run.status)
+
+    @property
+    def row_texts(self) -> dict[str, str]:
+        """What rows differ in, by the names it has in ``_run_row.html``."""
+        return {
+            "id": self.id,
+            "link": self.link,
+            "iso": self.at.isoformat(),
+            "exact": self.exact,
+            "started": self.started,
+            "relative": self.relative,
+            "sign_word": self.sign.word,
+            "trigger": self.trigger,
+            "lateness": self.lateness,
+            "since": self.running_since.isoformat() if self.running_since else "",
+            "duration": self.duration,
+            "pairs": self.pairs_html,
+            "text": self.text,
+        }
+
+    @property
+    def row_traits(self) -> tuple[tuple[str, object], ...]:
+        """What many rows have in common, by the names it has in ``_run_row.html``."""
+        return (
+            ("is_opened", self.details is not None),
+            ("sign_tone", self.sign.tone),
+            ("sign_glyph", self.sign.glyph),
+            ("trigger_icon", self.trigger_icon),
+            ("is_reason", self.is_reason),
+        )
+
+    @property
+    def pairs_html(self) -> SafeString:
+        """The summary's keys and values in one line."""
+        return format_html_join(" · ", "{}: <b>{}</b>", self.pairs)
 
     @property
     def started(self) -> str:

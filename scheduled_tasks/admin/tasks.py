@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 from typing import Any, cast
 
@@ -40,6 +41,7 @@ from .forms import ScheduleForm
 from .gate import needs
 from .reply import from_script
 from .timeline import Timeline
+from .words import script_words
 
 
 @admin.register(ScheduledTask)
@@ -128,7 +130,8 @@ class ScheduledTaskAdmin(TaskChanges):
         if isinstance(response, TemplateResponse) and response.context_data and "cl" in response.context_data:
             cl: TaskChangeList = response.context_data["cl"]
             response.context_data.update(
-                self.page_context(request),
+                self.fragment_context(request),
+                script_words=json.dumps(script_words()),
                 title=_("Scheduled tasks"),
                 headers=headers(cl),
                 stalled=cl.stalled,
@@ -180,7 +183,7 @@ class ScheduledTaskAdmin(TaskChanges):
         extra_context: dict[str, Any] | None = None,
     ) -> HttpResponse:
         """A task's own page: its facts and runs. The drawer is the same without the frame."""
-        task = self.row_or_404(request, unquote(object_id))
+        task = self.row_or_404(request, unquote(object_id), history.FACTS_RUNS)
         runs = history.History(task.pk, request.GET, zone=task.zone, now=task.now)
         version = f'"{digest(get_language(), task.key, runs.version(), self._rights(request))}"'
         if from_script(request) and request.headers.get("If-None-Match") == version:
@@ -190,7 +193,7 @@ class ScheduledTaskAdmin(TaskChanges):
             "title": task.name,
             "task": task,
             "history": runs,
-            "facts": history.facts(task.pk),
+            "facts": history.facts(task.row.recent),
             "version": version,
             **(extra_context or {}),
         }

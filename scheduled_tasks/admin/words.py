@@ -133,6 +133,11 @@ def _exact(moment: datetime, zone: ZoneInfo, language: str | None) -> str:
 
 def short(moment: datetime, zone: ZoneInfo) -> str:
     """``"Wed 18 Nov 2026, 10:45 CET"``."""
+    return _short(moment, zone, get_language())
+
+
+@lru_cache(maxsize=4096)
+def _short(moment: datetime, zone: ZoneInfo, language: str | None) -> str:
     return date_format(timezone.localtime(moment, zone), pgettext("date format", "D j M Y, H:i T"))
 
 

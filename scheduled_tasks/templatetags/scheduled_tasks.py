@@ -1,19 +1,40 @@
-"""The tag of this app's templates."""
+"""The tags of this app's templates: rows, see :mod:`scheduled_tasks.admin.holes`."""
 
 from __future__ import annotations
 
 from django import template
-from django.template import Context
+from django.template import Context, Template
+from django.urls import reverse
 from django.utils.safestring import SafeString
 
+from ..admin.holes import filled
 from ..admin.row import TaskRow
-from ..admin.row_html import Frame, row_html
+from ..admin.run import RunRow
 
 register = template.Library()
+
+
+def _template(context: Context, name: str) -> Template:
+    assert context.template is not None
+    return context.template.engine.get_template(f"admin/scheduled_tasks/{name}")
 
 
 @register.simple_tag(takes_context=True)
 def task_row(context: Context, task: TaskRow, oob: str = "") -> SafeString:
     """A task's row (``_row.html``); ``oob`` says where htmx puts it."""
-    shared = (context[name] for name in ("list_url", "beat_url", "can_change", "can_run"))
-    return row_html(task, Frame._make((*shared, oob)))
+    shared = tuple((name, context[name]) for name in ("list_url", "beat_url", "can_change", "can_run"))
+    return filled(_template(context, "_row.html"), task.row_texts, (("oob", oob), *shared, *task.row_traits))
+
+
+@register.simple_tag(takes_context=True)
+def run_row(context: Context, row: RunRow, name: str = "") -> SafeString:
+    """A run's row (``_run_row.html``); a ``name`` makes a column that leads to the run's task."""
+    site = context["request"].current_app
+    texts = {**row.row_texts, "name": name, "url": _address(site, "taskrun", row.pk)}
+    if name and row.run.task_id:
+        texts["task_url"] = _address(site, "scheduledtask", row.run.task_id)
+    return filled(_template(context, "_run_row.html"), texts, row.row_traits)
+
+
+def _address(site: str, model: str, pk: int) -> str:
+    return reverse(f"admin:scheduled_tasks_{model}_change", args=[pk], current_app=site)
