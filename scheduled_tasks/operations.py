@@ -189,12 +189,13 @@ def _kept_arguments(task: ScheduledTask, run: TaskRun) -> tuple[list[Any] | None
 def cancel(run_id: int, *, actor: Actor) -> TaskRun:
     """Cancel a run: one that waits never starts, one under way is stopped where the worker's pool can.
 
-    Raises :class:`Refused` when the run has ended, the pool cannot stop a task or the broker is down.
+    The run of a deleted task, too: only its history is gone. Raises :class:`Refused` when the run has ended,
+    the pool cannot stop a task or the broker is down.
     """
     run = _run(run_id)
     if not run.is_open:
         raise Refused("ended", _("This run has already ended."), run=run)
-    task = _task(run.task_id or 0)
+    task = run.task_or_none
     try:
         publishing.revoke(run)
     except publishing.CannotStop as error:
@@ -203,7 +204,8 @@ def cancel(run_id: int, *, actor: Actor) -> TaskRun:
         raise Refused("broker", said(str(error)), run=run) from error
     with transaction.atomic(using=database()):
         _cancelled(run, by=actor.name[:150])
-        actor.log(task, _("Cancelled run %(id)s.") % {"id": run.pk})
+        if task is not None:
+            actor.log(task, _("Cancelled run %(id)s.") % {"id": run.pk})
     run.refresh_from_db()
     return run
 

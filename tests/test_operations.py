@@ -10,7 +10,7 @@ import pytest
 from celery import current_app
 from django_celery_beat.models import ClockedSchedule, CrontabSchedule, IntervalSchedule, PeriodicTasks
 
-from scheduled_tasks import operations, schedules
+from scheduled_tasks import operations, publishing, schedules
 from scheduled_tasks.cron import InvalidCron
 from scheduled_tasks.models import (
     CodeDefault,
@@ -371,3 +371,11 @@ def test_a_reset_leaves_what_beat_writes_meanwhile(anna, monkeypatch):
     operations.reset(task.pk, actor=anna)
     assert ScheduledTask.objects.get(pk=task.pk).description == "as declared"
     assert (state_of(task).accounted_until, state_of(task).next_run_at) == (later, later)
+
+
+def test_the_run_of_a_deleted_task_can_be_cancelled(anna, audit, monkeypatch):
+    monkeypatch.setattr(publishing, "revoke", lambda run: None)
+    run = make_run(make_task(), Status.QUEUED)
+    ScheduledTask.objects.all().delete()
+    assert operations.cancel(run.pk, actor=anna).status == Status.CANCELLED
+    assert audit == []
