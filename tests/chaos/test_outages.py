@@ -83,22 +83,6 @@ def test_broker_that_is_away_while_a_task_ends(
     assert the_run(celery_id).status == Status.SUCCEEDED
 
 
-def test_result_backend_that_is_away_while_a_task_fails(
-    start_impatient: Start, broker_door: Proxy, tmp_path: Path
-) -> None:
-    own = start_impatient(env={"RESULT_BACKEND": broker_door.url}, concurrency=1)
-    celery_id = send(tasks.wait_for_file_and_fail, str(tmp_path / "done"), queue=own.queue)
-    running(celery_id)
-    broker_door.refuse()
-    (tmp_path / "done").touch()
-    run = ended(celery_id)
-    assert (run.status, run.error_type, run.error) == (Status.FAILED, "ValueError", "as meant")
-    assert "in wait_for_file_and_fail" in run.traceback
-    # Celery's main process calls it failed too, for another reason.
-    own.wait_for_log("ConnectionError")
-    assert the_run(celery_id).error == "as meant"
-
-
 def test_result_backend_that_is_away_while_a_task_asks_for_its_retry(
     start_impatient: Start, broker_door: Proxy
 ) -> None:

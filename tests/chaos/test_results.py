@@ -50,4 +50,5 @@ def test_failure(start_impatient: Start, result_door: Proxy, tmp_path: Path) -> 
     (tmp_path / "done").touch()
     run = ended(celery_id)
     assert (run.status, run.error_type, run.error) == (Status.FAILED, "ValueError", "as meant")
+    assert "in wait_for_file_and_fail" in run.traceback
     assert run.reason.startswith(NOTE)
