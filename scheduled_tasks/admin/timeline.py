@@ -248,7 +248,7 @@ class Timeline:
 
     def _labels(self) -> Iterator[tuple[str, str, str]]:
         yield "st-tl-is-now", _percent(self.minute), pgettext("on a timeline", "now")
-        for hour in range(2, HOURS):
+        for hour in range(3, HOURS):  # an earlier label would meet "now"
             local = timezone.localtime(self.begin + timedelta(hours=hour))
             if local.hour == 0:
                 yield "st-tl-day", _percent(60 * hour), words.day(local, timezone.get_current_timezone())
