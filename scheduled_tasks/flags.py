@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from django.db import models
-from django.db.models import Count, OuterRef, Q, Subquery
+from django.db.models import Case, Count, OuterRef, Q, Subquery, When
+from django.db.models.lookups import In
 from django.utils.translation import gettext_lazy as _
 
 from .facts import Facts
@@ -19,6 +20,9 @@ from .models import (
     TaskRun,
     late_after,
 )
+
+FAILURES = OUTCOMES - {Status.SUCCEEDED}
+"""Outcomes of a task that is failing."""
 
 
 class Flag(models.TextChoices):
@@ -58,6 +62,13 @@ def flagged(queryset: ScheduledTaskQuerySet, flag: Flag, facts: Facts) -> Schedu
     return queryset.annotate(outcome_status=_outcome_status()).filter(_conditions(facts)[flag])
 
 
+def urgency(facts: Facts) -> Case:
+    """A number to sort by: tasks that fail first, then broken, late and running ones, then all others."""
+    conditions = {**_conditions(facts), Flag.FAILING: In(_outcome_status(), FAILURES)}
+    order = (Flag.FAILING, Flag.BROKEN, Flag.LATE, Flag.RUNNING)
+    return Case(*(When(conditions[flag], then=n) for n, flag in enumerate(order)), default=len(order))
+
+
 def _outcome_status() -> Subquery:
     outcomes = TaskRun.objects.filter(task_id=OuterRef("pk"), status__in=OUTCOMES)
     return Subquery(outcomes.newest_first().values("status")[:1])
@@ -69,7 +80,7 @@ def _conditions(facts: Facts) -> dict[Flag, Q]:
         broken |= Q(enabled=True) & ~Q(task__in=facts.known_tasks)
     return {
         Flag.RUNNING: Q(pk__in=TaskRun.objects.under_way().values("task_id")),
-        Flag.FAILING: Q(outcome_status__in=OUTCOMES - {Status.SUCCEEDED}),
+        Flag.FAILING: Q(outcome_status__in=FAILURES),
         Flag.LATE: _late(facts),
         Flag.PAUSED: Q(enabled=False),
         Flag.BROKEN: broken,

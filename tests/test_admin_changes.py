@@ -308,6 +308,32 @@ def test_bulk_actions_go_on_after_a_refusal(admin_client: Client, sent: list[Tas
     assert log().count("Disabled.") == 2
 
 
+def test_the_script_gets_the_rows_and_the_messages_of_a_bulk_action(admin_client: Client) -> None:
+    tasks = [make_task(name) for name in "ab"]
+    other = make_task("c")
+    values = {"action": "disable_selected", "_selected_action": [task.pk for task in tasks], "index": "0"}
+    response = admin_client.post(LIST, values, headers=SCRIPT)
+    text = response.content.decode()
+    assert response.status_code == 200
+    assert "<html" not in text
+    assert "2 tasks are disabled." in text
+    assert [f'id="st-row-{task.pk}"' in text for task in (*tasks, other)] == [True, True, False]
+    assert text.count('aria-checked="false"') == 2
+    nothing = admin_client.post(LIST, {"action": "disable_selected", "index": "0"}, headers=SCRIPT)
+    assert "st-toast-error" in nothing.content.decode()
+    assert get_messages(admin_client.get(LIST).wsgi_request)._loaded_data == []
+
+
+def test_many_refusals_are_counted(admin_client: Client, sent: list[TaskRun]) -> None:
+    tasks = [make_task(f"task {n}") for n in range(6)]
+    for task in tasks:
+        make_run(task, Status.RUNNING)
+    values = {"action": "run_selected", "_selected_action": [task.pk for task in tasks], "index": "0"}
+    text = admin_client.post(LIST, values, headers=SCRIPT).content.decode()
+    assert text.count("was not started") == 3
+    assert "3 more tasks were refused." in text
+
+
 def test_skip_next_and_back(admin_client: Client) -> None:
     task = make_task()
     response = admin_client.post(f"{LIST}{task.pk}/skip/", {"skip": "1"})

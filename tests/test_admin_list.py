@@ -546,3 +546,22 @@ def test_ids_are_never_localized(admin_client: Client, settings: Any) -> None:
         f"{at}/enabled/", {"enabled": "0"}, headers={"HX-Request": "true"}
     ).content.decode()
     assert "1,234,567" not in text
+
+
+def test_status_sorts_what_needs_a_look_first(admin_client: Client) -> None:
+    make_process(task_names=["tests.add"], boot_id="w")
+    now = database_now()
+    fine, failing, running, late, _never, _broken, paused = (
+        make_task(name, task="tests.gone" if name == "f broken" else "tests.add", enabled=name != "g paused")
+        for name in ("a fine", "b failing", "c running", "d late", "e never", "f broken", "g paused")
+    )
+    make_run(fine)
+    make_run(paused)
+    make_run(failing, Status.FAILED)
+    make_run(running, Status.RUNNING, process_id="w")
+    hour = timedelta(hours=1)
+    TaskState.objects.create(task_id=late.pk, next_run_at=now - hour, accounted_until=now - 2 * hour)
+    column = re.search(r'href="(\?o=\d)">\s*Status', html(admin_client))
+    assert column is not None
+    names = re.findall(r'id="st-name-\d+"[^>]*>([^<]+)<', html(admin_client, column[1]))
+    assert names == ["b failing", "f broken", "d late", "c running", "a fine", "e never", "g paused"]

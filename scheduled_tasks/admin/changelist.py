@@ -21,7 +21,7 @@ from .. import flags, overview
 from ..facts import Facts
 from ..flags import Flag
 from ..health import Problem, problems
-from ..models import OUTCOMES, ProcessKind, ScheduledTask, ScheduledTaskQuerySet, TaskRun
+from ..models import ProcessKind, ScheduledTask, ScheduledTaskQuerySet, TaskRun
 from .row import TaskRow
 
 
@@ -47,7 +47,6 @@ LAST_DURATION = Subquery(
     .annotate(took=ExpressionWrapper(F("finished_at") - F("started_at"), output_field=DurationField()))
     .values("took")[:1]
 )
-LAST_OUTCOME = Subquery(_newest(status__in=OUTCOMES).values("status")[:1])
 
 
 class StateFilter(admin.SimpleListFilter):
@@ -123,6 +122,10 @@ class TaskChangeList(ChangeList):
         if not self.query and not self.params.get(STATE):
             self.queryset.known_count = self.counts.total
         super().get_results(request)
+
+    def get_ordering_field(self, field_name: Any) -> Any:
+        """What to sort by; Status stands for what needs a look, which depends on the time."""
+        return flags.urgency(self.facts) if field_name == "status" else super().get_ordering_field(field_name)
 
     @cached_property
     def rows(self) -> list[TaskRow]:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 from uuid import uuid4
 
 from django.contrib import admin, messages
+from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.contrib.admin.models import LogEntry
 from django.contrib.admin.options import get_content_type_for_model
 from django.db import transaction
@@ -33,6 +34,10 @@ from .row import TaskRow
 get_only = method_decorator(require_GET)
 post_only = method_decorator(require_POST)
 outside_transactions = method_decorator(transaction.non_atomic_requests)
+
+
+REFUSALS_TOLD = 3
+"""Refusals of an action on several tasks that are told one by one."""
 
 
 class TaskChanges(TaskPages):
@@ -152,14 +157,36 @@ class TaskChanges(TaskPages):
         """The task's row as it is now, with a message: as fragments, or on the page the form came from."""
         if not from_script(request):
             return back(request, self.list_url(), [toast])
-        facts = facts_of(request)
-        row = overview.row(pk, facts)
+        return self.fragments(
+            request, [pk], [toast], status=status, closed_editor=str(pk) if closes_editor else ""
+        )
+
+    def answer_selected(self, request: HttpRequest) -> HttpResponse:
+        """The selected tasks' rows as they are now, with the messages an action left: as fragments."""
+        chosen = [int(pk) for pk in request.POST.getlist(ACTION_CHECKBOX_NAME)[: self.list_per_page]]
+        toasts = [
+            Toast(str(message), is_error=message.level >= messages.WARNING)
+            for message in messages.get_messages(request)
+        ]
+        return self.fragments(request, chosen, toasts)
+
+    def fragments(
+        self,
+        request: HttpRequest,
+        pks: Sequence[int],
+        toasts: Sequence[Toast],
+        *,
+        status: int = 200,
+        **more: Any,
+    ) -> HttpResponse:
+        """Rows of tasks as they are now, or their removal, and messages."""
+        rows = [TaskRow(row) for row in overview.rows(overview.tasks().filter(pk__in=pks), facts_of(request))]
         context = {
             **self.fragment_context(request),
-            "toasts": [toast],
-            "rows": [TaskRow(row)] if row else [],
-            "gone": [] if row else [str(pk)],
-            "closed_editor": str(pk) if closes_editor else "",
+            "toasts": toasts,
+            "rows": rows,
+            "gone": [str(pk) for pk in set(pks) - {row.pk for row in rows}],
+            **more,
         }
         return TemplateResponse(request, self.changes_template, context, status=status)
 
@@ -203,15 +230,20 @@ class TaskChanges(TaskPages):
         do: Callable[[int], Any],
         told: Callable[[int], str],
     ) -> None:
-        """Do something to each task; one refusal stops no other."""
-        done = 0
+        """Do something to each task; one refusal stops no other, and many do not fill the screen."""
+        done, refused = 0, []
         for pk in queryset.values_list("pk", flat=True):
             try:
                 do(pk)
             except Refused as refusal:
-                self.message_user(request, str(refusal), messages.ERROR)
+                refused.append(str(refusal))
             else:
                 done += 1
+        for text in refused[:REFUSALS_TOLD]:
+            self.message_user(request, text, messages.ERROR)
+        if more := len(refused[REFUSALS_TOLD:]):
+            text = ngettext("%(n)s more task was refused.", "%(n)s more tasks were refused.", more)
+            self.message_user(request, text % {"n": more}, messages.ERROR)
         if done:
             self.message_user(request, told(done) % {"n": done}, messages.SUCCESS)
 

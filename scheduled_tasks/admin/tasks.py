@@ -28,7 +28,6 @@ from ..stamps import digest, stamp
 from . import history
 from .changelist import (
     LAST_DURATION,
-    LAST_OUTCOME,
     LAST_STARTED,
     StateFilter,
     TaskChangeList,
@@ -113,9 +112,9 @@ class ScheduledTaskAdmin(TaskChanges):
         """Column of the list, sorted by how long the last ended run took."""
         return ""
 
-    @admin.display(description=gettext_lazy("Status"), ordering=LAST_OUTCOME)
+    @admin.display(description=gettext_lazy("Status"), ordering="urgency")
     def status(self, task: ScheduledTask) -> str:
-        """Column of the list, sorted by how the last run ended."""
+        """Column of the list, sorted by urgency: see ``TaskChangeList.get_ordering_field``."""
         return ""
 
     @method_decorator(transaction.non_atomic_requests)
@@ -127,6 +126,8 @@ class ScheduledTaskAdmin(TaskChanges):
         if not all(pk.isdecimal() and len(pk) < 19 for pk in request.POST.getlist(ACTION_CHECKBOX_NAME)):
             raise BadRequest
         response = super().changelist_view(request, extra_context)
+        if request.method == "POST" and from_script(request):
+            return self.answer_selected(request)
         if isinstance(response, TemplateResponse) and response.context_data and "cl" in response.context_data:
             cl: TaskChangeList = response.context_data["cl"]
             response.context_data.update(

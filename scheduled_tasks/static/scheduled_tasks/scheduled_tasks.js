@@ -13,6 +13,23 @@ const SLOW = 15000;
 const TOAST = 6000;
 const TYPING = 250;
 const REFRESH = "ST-Refresh";
+const OURS = "ST-Request";
+
+/* Our own htmx, whichever other one is on the page: see own_htmx.js. */
+const { htmx } = window.scheduledTasks;
+Object.assign(htmx.config, { allowEval: false, historyEnabled: false });
+
+/* What went wrong is told by htmx's events; the promise would only tell it again. */
+function ask(verb, url, { headers, ...options }) {
+  return htmx.ajax(verb, url, { ...options, headers: { ...headers, [OURS]: "1" } }).catch(() => {});
+}
+
+/* Calls the handler for answers to our own requests only. */
+function on(name, handler) {
+  document.addEventListener(name, (event) => {
+    if (event.detail.requestConfig?.headers[OURS]) handler(event);
+  });
+}
 
 /* ---------- words ---------- */
 
@@ -52,11 +69,6 @@ function tellTime() {
   }
   tellUpdated();
 }
-
-/* ---------- requests ---------- */
-
-/* What went wrong is told by htmx's events; the promise would only tell it again. */
-const ask = (...request) => htmx.ajax(...request).catch(() => {});
 
 /* ---------- toasts ---------- */
 
@@ -195,6 +207,7 @@ function keepCells(row, fresh) {
 
 document.addEventListener("htmx:oobBeforeSwap", (event) => {
   const row = event.detail.target;
+  if (!page.contains(row) && row !== toasts) return;
   const fresh = event.detail.fragment.querySelector?.("tr");
   if (!row.matches(".st-row")) {
     const same = calm && event.detail.fragment.textContent === row.textContent;
@@ -214,7 +227,7 @@ document.addEventListener("htmx:oobBeforeSwap", (event) => {
 
 /* ---------- answers ---------- */
 
-document.addEventListener("htmx:beforeSwap", (event) => {
+on("htmx:beforeSwap", (event) => {
   const { xhr, requestConfig, target } = event.detail;
   const asked = new URL(requestConfig.path, location);
   const answered = new URL(xhr.responseURL || asked, location);
@@ -248,13 +261,13 @@ function complain(event, text) {
   toast(text);
 }
 
-document.addEventListener("htmx:responseError", (event) => {
+on("htmx:responseError", (event) => {
   const status = event.detail.xhr.status;
   const known = { 403: words.forbidden, 404: words.gone };
   complain(event, known[status] || words.error.replace("%s", status));
 });
-document.addEventListener("htmx:sendError", (event) => complain(event, words.offline));
-document.addEventListener("htmx:timeout", (event) => complain(event, words.offline));
+on("htmx:sendError", (event) => complain(event, words.offline));
+on("htmx:timeout", (event) => complain(event, words.offline));
 
 /* ---------- forms ---------- */
 
@@ -262,7 +275,7 @@ async function send(form, submitter) {
   if (submitter?.getAttribute("aria-disabled") === "true") return;
   submitter?.setAttribute("aria-disabled", "true");
   const values = new FormData(form, submitter);
-  const address = submitter?.getAttribute("formaction") || form.action;
+  const address = submitter?.getAttribute("formaction") || form.getAttribute("action") || location.pathname + location.search;
   const wasOn = submitter?.getAttribute("aria-checked");
   if (wasOn) submitter.setAttribute("aria-checked", wasOn === "true" ? "false" : "true");
   let answered = false;
@@ -293,6 +306,12 @@ async function sendAndClose(form, submitter) {
   if (await send(form, submitter)) drawer.close();
 }
 
+/* What was selected stays selected: the next action is often the opposite one. */
+async function sendSelected(form, submitter) {
+  await send(form, submitter);
+  tellSelected();
+}
+
 function refreshSoon() {
   if (drawer.open) refresh();
   else schedule();
@@ -302,6 +321,7 @@ document.addEventListener("submit", (event) => {
   const form = event.target;
   const inList = form.closest(".st-edit, .st-drawer") !== null;
   if (form.id === "st-act") send(form, event.submitter);
+  else if (form.id === "st-bulk") sendSelected(form, event.submitter);
   else if (form.matches(".st-editor") && inList) saveSchedule(form, event.submitter);
   else if (form.matches("[data-st-form]") && inList) sendAndClose(form, event.submitter);
   else return;
