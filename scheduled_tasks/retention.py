@@ -18,18 +18,20 @@ from django.db.models import Exists, Max, OuterRef, Q
 from .conf import settings
 from .models import OUTCOMES, Lease, Status, TaskRun, TaskRunQuerySet, TaskState, UtcNow, database_now
 
+LONGEST_STEP = 10_000
+"""Ids that one step covers where a statement locks rows: then nobody waits for it."""
+
 STEP_SECONDS = 0.03
-"""How long one step's statement should last; the number of ids it covers follows from that."""
+"""How long one step's statement should last on SQLite, where it locks the whole database; how many ids it
+covers follows from that."""
 
 FIRST_STEP = 200
-"""Ids that the first step covers. No step is shorter: the time of a shorter one says more about how busy the
-machine is than about the rows."""
-
-LONGEST_STEP = 10_000
+"""Ids that the first step on SQLite covers. No step is shorter: the time of a shorter one says more about how
+busy the machine is than about the rows."""
 
 SQLITE_PAUSE = 0.025
-"""Seconds between two steps that each lock the whole database: those who wait look this often whether it is
-free (SQLite's ``sqliteDefaultBusyCallback``). Databases that lock rows need no pause."""
+"""Seconds between two steps on SQLite: those who wait look this often whether the database is free
+(``sqliteDefaultBusyCallback``)."""
 
 LEASE = "prune"
 ASK_EVERY = 300.0
@@ -54,9 +56,8 @@ class Pruning:
         self._end = _first_id_since(now - min([settings.RETENTION, *(span for _, span in own)]))
         self._dry_run = dry_run
         self._database = router.db_for_write(TaskRun)
-        locks_all = connections[self._database].vendor == "sqlite"
-        self._pause = SQLITE_PAUSE if locks_all and not dry_run else 0.0
-        self._size = FIRST_STEP
+        self._paced = connections[self._database].vendor == "sqlite" and not dry_run
+        self._size = FIRST_STEP if self._paced else LONGEST_STEP
         self._steps = chain(self._too_old(), self._too_many())
         self.count = 0
         """How many runs were deleted, or would be."""
@@ -66,11 +67,13 @@ class Pruning:
         deadline = None if seconds is None else time.monotonic() + seconds
         for runs in self._steps:
             took = self._delete(runs)
-            fitting = min(LONGEST_STEP, 2 * self._size, int(self._size * STEP_SECONDS / max(took, 1e-6)))
-            self._size = max(FIRST_STEP, fitting)
+            if self._paced:
+                fitting = min(LONGEST_STEP, 2 * self._size, int(self._size * STEP_SECONDS / max(took, 1e-6)))
+                self._size = max(FIRST_STEP, fitting)
             if deadline is not None and time.monotonic() > deadline:
                 return False
-            time.sleep(self._pause)
+            if self._paced:
+                time.sleep(SQLITE_PAUSE)
         return True
 
     def _delete(self, runs: TaskRunQuerySet) -> float:
