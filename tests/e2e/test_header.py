@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 from playwright.sync_api import Page, expect
 
-from scheduled_tasks.models import Status
+from scheduled_tasks.models import ProcessKind, Status
 from tests.e2e.test_list import LIST, make_task, refresh, row
-from tests.factories import make_run
+from tests.factories import make_process, make_run
 
 pytestmark = pytest.mark.usefixtures("transactional_db")
 
@@ -51,3 +51,21 @@ def test_search_finds_by_name_and_description(admin_page: Page) -> None:
     admin_page.keyboard.press("Enter")
     admin_page.get_by_role("link", name="Show all tasks").click()
     expect(admin_page.locator(".st-row")).to_have_count(2)
+
+
+def test_failing_and_running_first_is_one_click_away(admin_page: Page) -> None:
+    make_process(ProcessKind.BEAT)
+    make_process(task_names=["tests.tasks.add"], boot_id="w")
+    never, good, failed, runs = (make_task(name) for name in ("a-never", "b-good", "c-failed", "d-runs"))
+    make_run(good)
+    make_run(failed, Status.FAILED)
+    make_run(runs, Status.RUNNING, process_id="w")
+    admin_page.goto(LIST)
+    assert names(admin_page) == ["a-never", "b-good", "c-failed", "d-runs"]
+    admin_page.get_by_role("columnheader", name="Status").get_by_role("link").click()
+    expect(admin_page.locator(".st-row").first).to_contain_text("c-failed")
+    assert names(admin_page)[:2] == ["c-failed", "d-runs"]
+    address = admin_page.url
+    make_run(never, Status.FAILED)
+    admin_page.goto(address)
+    assert set(names(admin_page)[:2]) == {"a-never", "c-failed"}
