@@ -119,7 +119,7 @@ def test_host_cut_off_from_the_database(
     before = sent(first)
     newest = TaskRun.objects.latest("id").pk
     wait_for(lambda: TaskRun.objects.filter(id__gt=newest).count() > 3, message="runs of the second")
-    first.wait_for_log("Beat waits for the database")
+    first.wait_for_log("Beat waits for the database", timeout=120)
     assert first.running
 
     hosts[0].reconnect()
@@ -128,7 +128,7 @@ def test_host_cut_off_from_the_database(
     wait_for(lambda: len(sent(second)) > count + 2, message="more runs of the second")
     assert sent(first) == before
     second.stop()
-    wait_for(lambda: first.output().count(LEADS) == 2, message="the first to lead again")
+    wait_for(lambda: first.output().count(LEADS) == 2, timeout=120, message="the first to lead again")
     first.stop()
     assert max(Counter(sent(first) + sent(second)).values()) == 1
     assert accounted_to_the_last(every_second)

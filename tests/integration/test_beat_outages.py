@@ -59,11 +59,13 @@ def test_broker_away_at_start_and_while_running(
     seen = beat.output().count("cannot reach the broker")
     getattr(broker, trouble)()
     wait_for(
-        lambda: beat.output().count("cannot reach the broker") > seen + 1, message="beat to notice the outage"
+        lambda: beat.output().count("cannot reach the broker") > seen + 1,
+        timeout=120,
+        message="beat to notice the outage",
     )
     newest = TaskRun.objects.latest("id")
     broker.restore()
-    wait_for(lambda: runs_after(newest), message="runs after the outage")
+    wait_for(lambda: runs_after(newest), timeout=120, message="runs after the outage")
     beat.stop()
     assert accounted_to_the_last(every_second)
     assert TaskRun.objects.filter(status=Status.MISSED).exists()
@@ -95,7 +97,7 @@ def test_database_away_at_start_and_while_running(
     )
     newest = TaskRun.objects.latest("id")
     database.restore()
-    wait_for(lambda: runs_after(newest), message="runs after the outage")
+    wait_for(lambda: runs_after(newest), timeout=120, message="runs after the outage")
     assert beat.running
     beat.stop()
     assert accounted_to_the_last(every_second)
