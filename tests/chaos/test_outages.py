@@ -84,10 +84,10 @@ def test_broker_that_is_away_while_a_task_ends(
 
 
 def test_result_backend_that_is_away_while_a_task_asks_for_its_retry(
-    start_impatient: Start, broker_door: Proxy
+    start_impatient: Start, result_door: Proxy
 ) -> None:
-    own = start_impatient(env={"RESULT_BACKEND": broker_door.url}, concurrency=1)
-    broker_door.refuse()
+    own = start_impatient(env={"RESULT_BACKEND": result_door.url}, concurrency=1)
+    result_door.refuse()
     celery_id = send(tasks.succeed_at_attempt, 2, queue=own.queue)
     run = ended(celery_id)
     assert (run.status, run.attempts, run.retries) == (Status.SUCCEEDED, 2, 1)
