@@ -24,7 +24,7 @@ class ScheduledTasksConfig(AppConfig):
         super().import_models()
 
     def ready(self) -> None:
-        from . import recording, worker
+        from . import beat, recording, worker
         from .checks import check_databases, check_settings
         from .sync import sync_at_migrate
 
@@ -33,3 +33,4 @@ class ScheduledTasksConfig(AppConfig):
         post_migrate.connect(sync_at_migrate, sender=self)
         recording.connect()
         worker.connect()
+        beat.connect()

@@ -23,8 +23,8 @@ BROKER_STALE_AFTER = timedelta(seconds=60)
 class Problem:
     """Something wrong with the machinery: what, what follows from it, and what to do.
 
-    ``code`` is ``"beat"``, ``"worker"``, ``"queue"``, ``"broker"`` or ``"recorder"``; ``command`` is a shell
-    command that helps, or empty.
+    ``code`` is ``"beat"``, ``"scheduler"``, ``"worker"``, ``"queue"``, ``"broker"`` or ``"recorder"``;
+    ``command`` is a shell command that helps, or empty.
     """
 
     code: str
@@ -43,6 +43,7 @@ def _beat(facts: Facts) -> Iterator[Problem]:
     beats = facts.alive(ProcessKind.BEAT)
     ticking = [beat for beat in beats if beat.loop_at is None or beat.loop_at >= facts.now - LOOP_STALE_AFTER]
     if ticking:
+        yield from _other_scheduler(ticking)
         return
     cause = _("Beat is alive but does not tick.") if beats else _("Beat is not running.")
     yield Problem(
@@ -50,8 +51,25 @@ def _beat(facts: Facts) -> Iterator[Problem]:
         cause=cause,
         consequence=_("No task will start on schedule. Run now still works."),
         remedy=_("Restart it:") if beats else _("Start it:"),
-        command=f"celery -A {_project()} beat -S scheduled_tasks",
+        command=_beat_command(),
     )
+
+
+def _other_scheduler(beats: list[Process]) -> Iterator[Problem]:
+    other = next((beat for beat in beats if beat.pool), None)
+    if other is None:
+        return
+    yield Problem(
+        code="scheduler",
+        cause=_("Beat runs with another scheduler: %(scheduler)s.") % {"scheduler": other.pool},
+        consequence=_("Tasks start, but what did not start is not explained, and two beats start it twice."),
+        remedy=_("Start it with the scheduler of this app:"),
+        command=_beat_command(),
+    )
+
+
+def _beat_command() -> str:
+    return f"celery -A {_project()} beat -S scheduled_tasks"
 
 
 def _workers(facts: Facts) -> Iterator[Problem]:

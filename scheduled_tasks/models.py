@@ -417,7 +417,10 @@ class CodeDefault(models.Model):
 
 
 class Process(models.Model):
-    """One boot of a beat or worker, kept alive by its heartbeat."""
+    """One boot of a beat or worker, kept alive by its heartbeat.
+
+    ``pool`` is a worker's pool, and for a beat its scheduler unless that is this app's.
+    """
 
     boot_id = models.CharField(_("boot id"), max_length=32, primary_key=True)
     kind = models.CharField(_("kind"), max_length=6, choices=ProcessKind.choices)

@@ -60,9 +60,9 @@ def known_tasks() -> frozenset[str] | None:
 class Heartbeat:
     """Keeps this process's row: ``start()`` once it works, ``stop()`` when it ends cleanly.
 
-    ``kind`` is a :class:`ProcessKind`, ``node`` the name people know the process by; ``queues`` and
-    ``task_names`` are names. ``on_beat`` is called before each beat in the heartbeat's thread; what it
-    raises is logged. ``looped()`` and ``broker_ok()`` only note the time.
+    ``kind`` is a :class:`ProcessKind`, ``node`` the name people know the process by, ``pool`` as in
+    :class:`.models.Process`; ``queues`` and ``task_names`` are names. ``on_beat`` is called before each beat
+    in the heartbeat's thread; what it raises is logged. ``looped()`` and ``broker_ok()`` only note the time.
     """
 
     def __init__(

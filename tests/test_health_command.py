@@ -54,6 +54,16 @@ def test_down_without_beat_and_worker() -> None:
     assert all(problem[key] for problem in found["problems"] for key in ("cause", "consequence", "remedy"))
 
 
+def test_degraded_when_another_scheduler_starts_the_tasks() -> None:
+    process(ProcessKind.BEAT, pool="django_celery_beat.schedulers:DatabaseScheduler")
+    process(ProcessKind.WORKER, queues=["celery"])
+    status, text = health("--json")
+    (problem,) = json.loads(text)["problems"]
+    assert (status, problem["code"]) == (1, "scheduler")
+    assert "django_celery_beat.schedulers:DatabaseScheduler" in problem["cause"]
+    assert problem["command"].endswith("beat -S scheduled_tasks")
+
+
 def test_down_when_beat_hangs() -> None:
     process(ProcessKind.BEAT, loop_at=database_now() - timedelta(minutes=5))
     process(ProcessKind.WORKER, queues=["celery"])

@@ -9,6 +9,8 @@ from itertools import pairwise
 import pytest
 from django_celery_beat.models import IntervalSchedule, PeriodicTask
 
+from scheduled_tasks.facts import Facts
+from scheduled_tasks.health import problems
 from scheduled_tasks.models import Lease, Process, ProcessKind, ScheduledTask, Status, TaskRun, TaskState
 from scheduled_tasks.sync import sync
 from tests import tasks
@@ -141,3 +143,15 @@ def test_beat_inside_a_worker(start_worker: Callable[..., Worker], no_other_jobs
     wait_for(lambda: succeeded(job, 2), message="two runs that succeeded")
     own.stop()
     accounted_ticks(job)
+
+
+def test_beat_with_another_scheduler_is_shown_as_such(
+    worker: Worker, start_beat: Callable[..., Beat], every_second: PeriodicTask
+) -> None:
+    beat = start_beat(options=["-S", "django_celery_beat.schedulers:DatabaseScheduler"])
+    row = wait_for(Process.objects.filter(kind=ProcessKind.BEAT).first, message="the row of the beat")
+    assert row.pool == "django_celery_beat.schedulers:DatabaseScheduler"
+    wait_for(lambda: succeeded(every_second, 1), message="a run that succeeded")
+    wait_for(lambda: [problem.code for problem in problems(Facts.read())] == ["scheduler"])
+    beat.stop()
+    assert Process.objects.get(kind=ProcessKind.BEAT).stopped_at
