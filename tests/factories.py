@@ -57,7 +57,7 @@ def make_process(kind: ProcessKind = ProcessKind.WORKER, *, silent: float = 0, *
         "node": f"{kind}@host",
         "host": "host",
         "pid": 1,
-        "pool": "prefork",
+        "pool": "prefork" if kind == ProcessKind.WORKER else "",
         "queues": ["celery"],
         "task_names": ["tests.add"],
         "started_at": seen - timedelta(hours=1),
