@@ -1,7 +1,8 @@
 """Make ready what is missing, then run the tests: ``python -m tests [pytest arguments]``.
 
-Without arguments everything runs on SQLite and, at the same time, what uses the database (but for the browser)
-on PostgreSQL. With arguments pytest runs once, with these: ``python -m tests --db=postgres tests/integration``.
+Without arguments everything runs on SQLite and, at the same time, what uses the database (but for the
+browser) on PostgreSQL. With arguments pytest runs once, with these:
+``python -m tests --db=postgres tests/integration``.
 """
 
 from __future__ import annotations
