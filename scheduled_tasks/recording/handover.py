@@ -50,11 +50,6 @@ def record(write: Write, *, wait: bool = True, inline: bool = False, size: int =
     return None
 
 
-def is_connected() -> bool:
-    """Whether the writer holds a connection, so that what is handed over now is written at once."""
-    return _writer is not None and _writer.connected
-
-
 def later(key: Hashable, seconds: float, write: Write) -> None:
     """Have ``write`` carried out after ``seconds``, unless one with the same ``key`` is already waiting.
 

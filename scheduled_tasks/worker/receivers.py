@@ -27,7 +27,7 @@ from ..models import ProcessKind
 from ..processes import Heartbeat
 from ..reaper import Reaper
 from ..recording import endings, runs
-from ..recording.handover import is_connected, record, under_test
+from ..recording.handover import record, under_test
 from ..recording.header import NAME, Header, moment
 from ..recording.publish import header_of, quiet
 from ..recording.writer import Order
@@ -90,8 +90,7 @@ def _start(sender: Any, task_id: str, task: Any, args: Any, kwargs: Any, **_: An
     work = Work(attempt=attempt, output=output, inline=bool(request.is_eager))
     setattr(request, WORK, work)
     setattr(request, SHOWN_AS, work.output)
-    # A writer that is connected writes this while the task is already running, or together with a quick end.
-    work.order = record(partial(runs.start, attempt=attempt), inline=work.inline, wait=not is_connected())
+    work.order = record(partial(runs.start, attempt=attempt), inline=work.inline)
 
 
 @quiet
