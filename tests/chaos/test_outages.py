@@ -154,7 +154,11 @@ def test_tasks_that_hold_transactions_are_neither_failed_nor_delay_others(
         time.sleep(0.2)
     runs = [ended(celery_id) for celery_id in ids]
     assert [(run.status, run.error) for run in runs] == [(Status.SUCCEEDED, "")] * 4
-    assert all(run.progress_data == {"done": 20, "total": 20, "text": "Writing"} for run in runs)
+    # A main process, which looks every second here, may hear of an end from the result backend, which knows
+    # no progress, while the process that ran the task still waits for the lock.
+    told = [run.progress_data for run in runs if run.progress_data]
+    assert told
+    assert all(progress == {"done": 20, "total": 20, "text": "Writing"} for progress in told)
     assert User.objects.count() == 4
     wait_for(lambda: everything_succeeded(len(sent) + 4), message="the accounts of all runs")
     delays = sorted(float((tmp_path / celery_id).read_text()) - at for celery_id, at in sent.items())
