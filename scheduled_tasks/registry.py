@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import os
 import sys
@@ -14,6 +15,7 @@ from zoneinfo import ZoneInfo
 from celery import Task, shared_task
 from celery.local import Proxy
 
+from . import task_options
 from .cron import CronExpression
 
 P = ParamSpec("P")
@@ -140,7 +142,8 @@ def scheduled_task(
     Celery's). `name` is the job's name (default: the function's, with dashes), `task_name` Celery's. `args`
     and `kwargs` are sent with each run and must be JSON. `overlap` is ``"skip"``, ``"allow"`` or
     ``"queue_one"``; `misfire` is ``"run_once"`` or ``"ignore"``. `expires` is in seconds. `capture_logs`
-    says whether a run keeps the lines it logs. Every other keyword argument goes to Celery's ``shared_task``.
+    says whether a run keeps the lines it logs. Every other keyword argument must be an option of a Celery
+    task (:func:`~scheduled_tasks.task_options.check_known`) and goes to Celery's ``shared_task``.
 
     It may be put on one function several times, each time with another name.
 
@@ -207,6 +210,7 @@ def _is_celery_task(function: object) -> bool:
 
 def _options(capture_logs: object, celery_options: dict[str, Any]) -> dict[str, Any]:
     """Options of the Celery task: what a worker must know travels with the code, as its attribute."""
+    task_options.check_known(celery_options, own=inspect.getfullargspec(scheduled_task).kwonlyargs)
     return (
         celery_options if _flag("capture_logs", capture_logs) else {**celery_options, "capture_logs": False}
     )

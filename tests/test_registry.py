@@ -2,15 +2,19 @@
 
 import importlib
 import inspect
+import re
 import subprocess
 import sys
 from datetime import date, timedelta
 
 import pytest
-from celery import Celery, shared_task
+from celery import Celery, Task, shared_task
+from celery.app.autoretry import add_autoretry_behaviour
+from celery.app.task import extract_exec_options
 
 from scheduled_tasks import models, registry, scheduled_task
 from scheduled_tasks.registry import WrongDeclaration
+from scheduled_tasks.task_options import check_known
 
 
 @pytest.fixture(autouse=True)
@@ -147,6 +151,11 @@ def test_accepts_an_existing_task(declared):
         ({"priority": True}, "priority must be a whole number"),
         ({"expires": 0}, "expires must be a timedelta or a number of seconds"),
         ({"expires": "soon"}, "expires must be a timedelta or a number of seconds"),
+        ({"overlapp": "allow"}, 'it has no option "overlapp"; did you mean "overlap"?'),
+        ({"time_zone": "UTC"}, 'it has no option "time_zone"; did you mean "timezone"?'),
+        ({"soft_timelimit": 9}, 'it has no option "soft_timelimit"; did you mean "soft_time_limit"?'),
+        ({"tenant": 1}, 'it has no option "tenant", nor has a Celery task.'),
+        ({"apply_async": 1}, 'it has no option "apply_async"'),
     ],
 )
 def test_a_wrong_declaration_says_where_and_why(declared, given, reason):
@@ -160,6 +169,34 @@ def test_a_wrong_declaration_says_where_and_why(declared, given, reason):
     )
     assert reason in message
     assert declared == {}
+
+
+def test_every_option_that_celery_reads_is_known(declared):
+    made = inspect.signature(Celery._task_from_fun).parameters
+    retried = re.findall(r"getattr\(task, '(\w+)'", inspect.getsource(add_autoretry_behaviour))
+    sent = extract_exec_options(object())
+    configured = [name for name, _setting in Task.from_config]
+    read = {*made, *retried, *sent, *configured} - {"self", "fun", "options"}
+    assert {"pydantic", "retry_backoff", "compression", "acks_late"} <= read
+    check_known({name: None for name in read if name != "base"}, own=())
+
+
+class Tenants(Task):
+    tenant = None
+
+
+def failed(self, error, *args):
+    pass
+
+
+def test_the_tasks_class_may_know_more_options(declared):
+    scheduled_task("@daily", name="tenants", base=Tenants, tenant="a", on_failure=failed)(job)
+    assert (declared["tenants"].task.tenant, declared["tenants"].task.on_failure.__func__) == ("a", failed)
+
+
+def test_an_attribute_of_the_projects_own_goes_where_the_task_is_made(declared):
+    scheduled_task("@daily", name="own")(shared_task(name="tests.own", tenant="b")(job))
+    assert declared["own"].task.tenant == "b"
 
 
 def test_only_functions_and_tasks_can_be_declared():
