@@ -95,6 +95,11 @@ def choices(shown: Filtered, name: str, every: str, texts: Mapping[str, str | Pr
     ]
 
 
+def number(text: str, *, most_digits: int = 18) -> int | None:
+    """The whole number in an address; None for any other text and for more digits than a column holds."""
+    return int(text) if text.isdecimal() and len(text) <= most_digits else None
+
+
 class History:
     """One page of a task's runs under the filters of a query string."""
 
@@ -105,7 +110,7 @@ class History:
         self.status = query.get("status", "") if query.get("status") in STATUSES else ""
         self.period = query.get("period", "") if query.get("period") in PERIODS else ""
         self.number = query.get("page", "1")
-        self.opened = {int(text) for text in query.getlist("run") if text.isdecimal()}
+        self.opened = {number(text) for text in query.getlist("run")}
 
     @property
     def runs(self) -> QuerySet[TaskRun]:
@@ -121,13 +126,13 @@ class History:
     def page(self) -> Page[TaskRun]:
         """The page asked for; the nearest one for a number that is not there."""
         paginator = Paginator(self.runs, PER_PAGE)
-        number = int(self.number) if self.number.isdecimal() and len(self.number) < 9 else 1
-        first = (max(number, 1) - 1) * PER_PAGE
+        page = number(self.number, most_digits=8) or 1
+        first = (page - 1) * PER_PAGE
         found = list(self.runs.annotate(of=self._total)[first : first + PER_PAGE])
         if not found:
             return paginator.get_page(self.number)
         vars(paginator)["count"] = found[0].of  # known by the same statement
-        return Page(found, max(number, 1), paginator)
+        return Page(found, page, paginator)
 
     @property
     def _total(self) -> Subquery:

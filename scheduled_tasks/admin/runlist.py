@@ -16,7 +16,7 @@ from django.utils.translation import gettext as _
 
 from .. import schedules
 from ..models import ScheduledTask, TaskRun, Trigger
-from .history import HEAVY, PERIODS, STATUSES, Choice, choices
+from .history import HEAVY, PERIODS, STATUSES, Choice, choices, number
 from .run import LINE, RunRow
 
 PER_PAGE = 50
@@ -42,8 +42,8 @@ class RunList:
         self.period = query.get("period", "") if query.get("period") in PERIODS else ""
         self.trigger = query.get("trigger", "") if query.get("trigger") in Trigger.values else ""
         self.task = query.get("task", "").strip().replace("\x00", "")
-        self.before = _number(query.get("before", ""))
-        self.after = _number(query.get("after", ""))
+        self.before = number(query.get("before", ""))
+        self.after = number(query.get("after", ""))
 
     @cached_property
     def runs(self) -> QuerySet[TaskRun]:
@@ -144,7 +144,3 @@ def _harmless(value: object) -> str:
 
 def _text(value: object) -> str:
     return value.isoformat() if isinstance(value, datetime) else str(value)
-
-
-def _number(text: str) -> int | None:
-    return int(text) if text.isdecimal() and len(text) < 19 else None
