@@ -3,7 +3,8 @@
 
 A run is under suspicion when its worker no longer runs it, when its worker is silent, or when no worker took
 its message before it expired. Celery's result backend is asked first how the task ended. What is concluded
-from silence (``lost``, ``expired``) gives way to a true end that arrives later.
+from silence (``lost``, ``expired``) gives way to a true end that arrives later, and so does what the backend
+knows of an attempt, which is neither its log nor its progress.
 
 Any number of processes may do this at once: a conclusion is one conditional statement, and the first wins.
 """

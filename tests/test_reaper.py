@@ -10,7 +10,7 @@ from types import SimpleNamespace
 from uuid import uuid4
 
 import pytest
-from billiard.exceptions import TimeLimitExceeded, WorkerLostError
+from billiard.exceptions import SoftTimeLimitExceeded, TimeLimitExceeded, WorkerLostError
 from celery.backends.base import DisabledBackend
 from django.core.management import call_command
 from django.db.models import F
@@ -20,7 +20,7 @@ from scheduled_tasks import reaper as reaping
 from scheduled_tasks.models import Process, ProcessKind, Status, TaskRun
 from scheduled_tasks.processes import STALE_AFTER, Heartbeat
 from scheduled_tasks.reaper import REPLACED_AFTER, Reaper
-from scheduled_tasks.recording import runs
+from scheduled_tasks.recording import endings, runs
 from scheduled_tasks.recording.header import Header
 from scheduled_tasks.recording.session import ordinary_session
 from scheduled_tasks.recording.writer import Unanswered
@@ -183,6 +183,84 @@ def test_result_backend_is_asked_first(
         assert run.summary_data == {"rows": 2}
     if status == Status.FAILED:
         assert (run.error_type, run.error, run.traceback) == ("ValueError", "no", "Traceback")
+
+
+TRUE_END = runs.Ending(
+    status=Status.FAILED, error_type="ValueError", error="in full", log="a line", progress='{"done": 1}'
+)
+
+
+@pytest.mark.parametrize("result", [5, ValueError("in short"), SoftTimeLimitExceeded()], ids=repr)
+def test_attempts_own_end_replaces_what_the_backend_knew(
+    result: object, reaper: Reaper, backend: Backend
+) -> None:
+    left = running(worker("a@host", silent=HOUR))
+    state = "FAILURE" if isinstance(result, Exception) else "SUCCESS"
+    backend.metas[left.message.celery_id] = {"status": state, "result": result}
+    reaper.turn()
+    assert (the_run(left).reason, the_run(left).is_open) == (runs.TOLD, False)
+    runs.end(ordinary_session(), left, TRUE_END)
+    assert_true_end(the_run(left))
+    assert the_run(left).attempts == 1
+    # And that is final.
+    runs.end(ordinary_session(), left, runs.Ending(status=Status.SUCCEEDED))
+    conclude_from_backend(the_run(left))
+    assert_true_end(the_run(left))
+
+
+def assert_true_end(run: TaskRun) -> None:
+    kept = (run.status, run.error_type, run.error, run.log, run.progress, run.reason)
+    assert kept == (Status.FAILED, "ValueError", "in full", "a line", '{"done": 1}', "")
+
+
+def conclude_from_backend(run: TaskRun) -> None:
+    """As a process does that saw the run while it was still running."""
+    suspect = reaping.Suspect(
+        celery_id=run.celery_id, token=run.token, seen=Status.RUNNING, status=Status.LOST, reason=""
+    )
+    ending = endings.of_result({"status": "SUCCESS", "result": None}, at=time.monotonic())
+    reaping.conclude(ordinary_session(), suspect, ending)
+
+
+def test_end_of_another_attempt_does_not_replace_what_the_backend_knew(
+    reaper: Reaper, backend: Backend
+) -> None:
+    left = running(worker("a@host", silent=HOUR))
+    backend.metas[left.message.celery_id] = {"status": "SUCCESS", "result": 5}
+    reaper.turn()
+    other = runs.Attempt(message=left.message, worker="w@host", process_id="boot", pid=8)
+    runs.end(ordinary_session(), other, TRUE_END)
+    run = the_run(left)
+    assert (run.status, run.summary_data, run.error, run.reason) == (Status.SUCCEEDED, "5", "", runs.REPEATED)
+
+
+def test_end_that_comes_with_its_start_replaces_what_the_backend_knew(
+    reaper: Reaper, backend: Backend
+) -> None:
+    late = queued(expires_in=-HOUR)
+    backend.metas[late.celery_id] = {"status": "SUCCESS", "result": 5}
+    reaper.turn()
+    attempt = runs.Attempt(message=late, worker="w@host", process_id="boot", pid=7)
+    runs.end(ordinary_session(), attempt, TRUE_END)
+    run = the_run(late)
+    assert_true_end(run)
+    assert (run.attempts, run.worker, run.started_at is not None) == (1, "w@host", True)
+
+
+@pytest.mark.parametrize(
+    "meta",
+    [{"status": "FAILURE", "result": TimeLimitExceeded(9)}, {"status": "REVOKED", "result": None}],
+    ids=["time limit", "cancelled"],
+)
+def test_end_that_the_main_process_stored_is_final(
+    meta: dict[str, object], reaper: Reaper, backend: Backend
+) -> None:
+    left = running(worker("a@host", silent=HOUR))
+    backend.metas[left.message.celery_id] = meta
+    reaper.turn()
+    concluded = the_run(left).status
+    runs.end(ordinary_session(), left, TRUE_END)
+    assert (the_run(left).status, the_run(left).log) == (concluded, "")
 
 
 def test_end_that_the_backend_knows_keeps_its_time(reaper: Reaper, backend: Backend) -> None:

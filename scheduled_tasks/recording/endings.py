@@ -15,7 +15,7 @@ from django.utils.translation import gettext_noop
 from ..models import Status
 from ..reasons import NOT_STORED
 from ..values import capped, summary
-from .runs import Ending
+from .runs import TOLD, Ending
 
 REPLACED = "Replaced by new task"
 """What Celery's ``Task.replace()`` raises ``Ignore`` with."""
@@ -142,6 +142,8 @@ def of_result(meta: Mapping[str, Any], *, at: float) -> Ending | None:
         ending = of_revoked(terminated=True, expired=False)
     if ending is not None:
         ending.at = at
+        if ending.reason in ("", SOFT_LIMIT):
+            ending.reason = TOLD  # what the task's own process stored; it may still say more itself
     return ending
 
 

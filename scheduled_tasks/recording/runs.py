@@ -3,8 +3,9 @@
 
 Each is one conditional statement in a transaction of its own; none reads before it writes. A run has one row,
 found by its Celery task id. The attempt that owns the row is known by its token: a late word of an earlier
-attempt matches nothing. An end is never undone, except those concluded from silence (``models.SOFT``) and the
-cancellation of a run that starts all the same.
+attempt matches nothing. An end is never undone, except those concluded from silence (``models.SOFT``), the
+cancellation of a run that starts all the same, and what a result backend said of an attempt whose own word
+was still under way.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from .session import Session
 AGAIN = gettext_noop("An earlier attempt had not ended when this one started.")
 TOO_LATE = gettext_noop("It was cancelled, but a worker had taken it already.")
 REPEATED = gettext_noop("The message was delivered again after the end, and the task ran again.")
+TOLD = gettext_noop("Its worker did not say how it ended. The result backend did.")
 
 
 def _listed(statuses: frozenset[Status]) -> str:
@@ -32,6 +34,7 @@ def _listed(statuses: frozenset[Status]) -> str:
 
 
 REPLACEABLE = f"""("open_since" IS NOT NULL OR "status" IN ({_listed(SOFT)}))"""
+ENDABLE = f"""({REPLACEABLE} OR "reason" = %(told)s AND "token" IN (%(token)s, ''))"""
 STARTABLE = f"""({REPLACEABLE} OR "status" = '{Status.CANCELLED}' AND "started_at" IS NULL)"""
 REASON = f"""
     CASE WHEN %(status)s = '{Status.CANCELLED}' AND "cancellation" <> '' THEN "cancellation"
@@ -85,8 +88,8 @@ UPDATE "run" SET
     "status" = %(status)s, "finished_at" = {{ago}}, "open_since" = NULL, "retries" = %(retries)s,
     "summary" = %(summary)s, "error_type" = %(error_type)s, "error" = %(error)s,
     "traceback" = %(traceback)s, "log" = %(log)s, "progress" = %(progress)s,
-    "reason" = CASE WHEN %(reason)s = '' THEN "reason" ELSE %(reason)s END
-WHERE "celery_id" = %(celery_id)s AND "token" = %(token)s AND {REPLACEABLE}
+    "reason" = CASE WHEN %(reason)s = '' AND "reason" <> %(told)s THEN "reason" ELSE %(reason)s END
+WHERE "celery_id" = %(celery_id)s AND "token" = %(token)s AND {ENDABLE}
 """
 START_AND_END = f"""
 UPDATE "run" SET
@@ -102,7 +105,7 @@ UPDATE "run" SET
     "redelivered" = ("redelivered" OR %(redelivered)s), "summary" = %(summary)s,
     "error_type" = %(error_type)s, "error" = %(error)s, "traceback" = %(traceback)s, "log" = %(log)s,
     "progress" = %(progress)s
-WHERE "celery_id" = %(celery_id)s AND {REPLACEABLE} AND {NOT_RETRIED}
+WHERE "celery_id" = %(celery_id)s AND {ENDABLE} AND {NOT_RETRIED}
 """
 INTERRUPT = f"""
 UPDATE "run" SET
@@ -266,12 +269,12 @@ def end(session: Session, attempt: Attempt, ending: Ending) -> None:
         if statement is END and _end_unstarted(session, attempt, ending):
             return
         start(session, attempt)
-    session.execute(statement, attempt.params | ending.params, at=ending.at)
+    session.execute(statement, attempt.params | ending.params | {"told": TOLD}, at=ending.at)
 
 
 def _end_unstarted(session: Session, attempt: Attempt, ending: Ending) -> bool:
     lasted = max(0, int((ending.at - attempt.at) * 1_000_000))
-    params = attempt.params | ending.params | {"again": AGAIN, "lasted": lasted}
+    params = attempt.params | ending.params | {"again": AGAIN, "told": TOLD, "lasted": lasted}
     return bool(session.execute(START_AND_END, params, at=ending.at))
 
 
