@@ -15,6 +15,9 @@ from .models import Process, ProcessKind
 LOOP_STALE_AFTER = timedelta(seconds=60)
 """A beat whose loop has not completed for this long does not tick, however alive its heartbeat."""
 
+NO_APP = "default"
+"""Name of the app that Celery makes up in a process that has not imported the project's."""
+
 BROKER_STALE_AFTER = timedelta(seconds=60)
 """A process that has not reached the broker for this long is cut off from it."""
 
@@ -134,4 +137,5 @@ def _names(processes: list[Process]) -> str:
 
 
 def _project() -> str:
-    return str(current_app.main or "proj")
+    main = current_app.main
+    return "proj" if main in (None, "__main__", NO_APP) else str(main)

@@ -5,12 +5,14 @@ from __future__ import annotations
 import io
 import json
 from datetime import timedelta
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from django.core.management import call_command
 from django.db import OperationalError
 
+import scheduled_tasks.health
 from scheduled_tasks.facts import Facts
 from scheduled_tasks.models import Process, ProcessKind, database_now
 
@@ -88,3 +90,17 @@ def test_down_without_database(monkeypatch: pytest.MonkeyPatch) -> None:
     status, text = health()
     assert status == 2
     assert "The database does not answer: connection refused" in text
+
+
+@pytest.mark.parametrize(
+    ("app", "told"), [("shop", "shop"), ("default", "proj"), ("__main__", "proj"), (None, "proj")]
+)
+def test_the_command_that_helps_names_the_projects_app(
+    monkeypatch: pytest.MonkeyPatch, app: str | None, told: str
+) -> None:
+    monkeypatch.setattr(scheduled_tasks.health, "current_app", SimpleNamespace(main=app))
+    problems = json.loads(health("--json")[1])["problems"]
+    assert [problem["command"] for problem in problems] == [
+        f"celery -A {told} beat -S scheduled_tasks",
+        f"celery -A {told} worker",
+    ]
