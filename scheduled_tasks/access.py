@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from enum import StrEnum
+from inspect import iscoroutinefunction
 from typing import cast
 
 from django.core.exceptions import ImproperlyConfigured
@@ -34,7 +35,7 @@ PERMISSIONS: dict[Action, tuple[str, ...]] = {
 def allowed(request: HttpRequest, action: Action) -> bool:
     """Whether the request's user may do ``action``: what ``ACCESS_POLICY`` says, else model permissions.
 
-    Raises ImproperlyConfigured when the policy cannot be imported.
+    Raises ImproperlyConfigured as :func:`access_policy` does.
     """
     policy = access_policy()
     if policy is not None:
@@ -44,12 +45,18 @@ def allowed(request: HttpRequest, action: Action) -> bool:
 
 
 def access_policy() -> Policy | None:
-    """The callable ``SCHEDULED_TASKS["ACCESS_POLICY"]`` names, or None when the setting is empty."""
+    """The callable ``SCHEDULED_TASKS["ACCESS_POLICY"]`` names, or None when the setting is empty.
+
+    Raises ImproperlyConfigured when it cannot be imported, or is async.
+    """
     path = settings.ACCESS_POLICY
     if not path:
         return None
     try:
-        return cast(Policy, import_string(path))
+        policy = cast(Policy, import_string(path))
     except ImportError as error:
         message = f'SCHEDULED_TASKS["ACCESS_POLICY"] = {path!r} cannot be imported: {error}'
         raise ImproperlyConfigured(message) from error
+    if iscoroutinefunction(policy):  # what it returns is never awaited, and would allow everything
+        raise ImproperlyConfigured(f'SCHEDULED_TASKS["ACCESS_POLICY"] = {path!r} must not be async.')
+    return policy

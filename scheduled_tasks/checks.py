@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from datetime import timedelta
+from difflib import get_close_matches
+from inspect import iscoroutinefunction, signature
 from typing import Any
 
 from celery import _state
@@ -14,14 +16,16 @@ from django.db import connections, router
 from django.utils.module_loading import import_string
 
 from .conf import DEFAULTS, NAME
+from .registry import GREATEST, LONGEST
 
 SCHEDULER = "scheduled_tasks.beat:Scheduler"
 CELERYS_SCHEDULER = "Celery's own scheduler does not know the tasks in the database: none of them starts."
+MOST_SECONDS = 3600
 KINDS = {
     str: "a text",
     bool: "True or False",
-    float: "a number from 0 on",
-    timedelta: "a timedelta from 0 on",
+    float: f"a number of seconds from 0 to {MOST_SECONDS}",
+    timedelta: f"a timedelta from 0 to {LONGEST.days} days",
 }
 OTHER_SCHEDULER = "Another scheduler fires the tasks: runs are recorded, but missed and skipped ones are not."
 
@@ -95,12 +99,7 @@ def _own_settings() -> Iterator[CheckMessage]:
     if not isinstance(chosen, dict):
         yield Error(f"{NAME} must be a dict.", id="scheduled_tasks.E003")
         return
-    for key in chosen.keys() - DEFAULTS.keys():
-        yield Error(
-            f"{NAME} has no setting {key!r}.",
-            hint=f"It knows {', '.join(sorted(DEFAULTS))}.",
-            id="scheduled_tasks.E004",
-        )
+    yield from _unknown(chosen)
     for key, default in DEFAULTS.items():
         if key in chosen and default is not None and not _fits(chosen[key], default):
             yield Error(
@@ -112,11 +111,25 @@ def _own_settings() -> Iterator[CheckMessage]:
     yield from _access_policy(chosen.get("ACCESS_POLICY"))
 
 
+def _unknown(chosen: dict[Any, Any]) -> Iterator[CheckMessage]:
+    for key in chosen:
+        if key in DEFAULTS:
+            continue
+        meant = get_close_matches(str(key).upper(), DEFAULTS, n=1)
+        yield Error(
+            f"{NAME} has no setting {key!r}.",
+            hint=f"Did you mean {meant[0]!r}?" if meant else f"It knows {', '.join(sorted(DEFAULTS))}.",
+            id="scheduled_tasks.E004",
+        )
+
+
 def _fits(value: Any, default: Any) -> bool:
-    """Whether a value is of the default's kind and, where it is a time, not negative."""
+    """Whether a value is of the default's kind and within the bounds that :data:`KINDS` names."""
     if isinstance(default, float):
-        return type(value) in (int, float) and value >= 0
-    return isinstance(value, type(default)) and (not isinstance(value, timedelta) or value >= timedelta(0))
+        return type(value) in (int, float) and 0 <= value <= MOST_SECONDS
+    if isinstance(default, timedelta):
+        return isinstance(value, timedelta) and timedelta(0) <= value <= LONGEST
+    return isinstance(value, type(default))
 
 
 def _choices(chosen: dict[str, Any]) -> Iterator[CheckMessage]:
@@ -133,26 +146,41 @@ def _choices(chosen: dict[str, Any]) -> Iterator[CheckMessage]:
 
 
 def _retention_count(value: Any) -> Iterator[CheckMessage]:
-    if value is not None and (type(value) is not int or value < 1):
+    if value is not None and (type(value) is not int or not 1 <= value <= GREATEST):
         yield Error(
-            f"{NAME}['RETENTION_COUNT'] must be a whole number from 1 on, or None, not {value!r}.",
+            f"{NAME}['RETENTION_COUNT'] must be a whole number from 1 to {GREATEST}, or None, not {value!r}.",
             id="scheduled_tasks.E005",
         )
 
 
 def _access_policy(path: Any) -> Iterator[CheckMessage]:
-    if path is None:
-        return
-    try:
-        problem = "" if callable(import_string(path)) else f"is not callable: {path}"
-    except (ImportError, AttributeError, TypeError) as error:
-        problem = f"cannot be imported: {error}" if isinstance(path, str) else f"is no dotted path: {path!r}"
+    problem = None if path is None else _policy_problem(path)
     if problem:
         yield Error(
             f"{NAME}['ACCESS_POLICY'] {problem}.",
             hint="Give the dotted path of a function (request, action) -> bool.",
             id="scheduled_tasks.E007",
         )
+
+
+def _policy_problem(path: Any) -> str | None:
+    if not isinstance(path, str):
+        return f"is no dotted path: {path!r}"
+    try:
+        policy = import_string(path)
+    except ImportError as error:
+        return f"cannot be imported: {error}"
+    if not callable(policy):
+        return f"is not callable: {path}"
+    if iscoroutinefunction(policy):
+        return f"must not be async: {path}"
+    try:
+        signature(policy).bind(None, "view")
+    except TypeError:
+        return f"does not take (request, action): {path}"
+    except ValueError:  # something built in, of which Python does not know the arguments
+        return None
+    return None
 
 
 def _scheduler() -> Iterator[CheckMessage]:

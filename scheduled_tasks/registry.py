@@ -25,6 +25,8 @@ R_co = TypeVar("R_co", covariant=True)
 OVERLAPS = ("skip", "allow", "queue_one")
 MISFIRES = ("run_once", "ignore")
 GREATEST = 2**31 - 1
+LONGEST = timedelta(days=36_500)
+"""A grace or retention beyond it would leave the calendar, or the database's column."""
 NAME_LENGTH = 200
 """Characters a task's name, its Celery name and its queue may have: django-celery-beat's columns."""
 
@@ -268,8 +270,8 @@ def _choice(what: str, value: str | None, choices: tuple[str, ...]) -> str | Non
 def _duration(what: str, value: object) -> timedelta | None:
     if value is None:
         return None
-    if not isinstance(value, timedelta) or value < timedelta(0):
-        raise TypeError(f"{what} must be a timedelta of zero or more, not {value!r}.")
+    if not isinstance(value, timedelta) or not timedelta(0) <= value <= LONGEST:
+        raise TypeError(f"{what} must be a timedelta from 0 to {LONGEST.days} days, not {value!r}.")
     return value
 
 

@@ -76,3 +76,13 @@ def test_policy_that_cannot_be_imported_is_an_error_that_names_it(settings: Any)
     settings.SCHEDULED_TASKS = {"ACCESS_POLICY": "nowhere.at_all"}
     with pytest.raises(ImproperlyConfigured, match=r"nowhere\.at_all"):
         allowed(request_of(User(username="anna")), Action.VIEW)
+
+
+async def never_awaited(request: Any, action: str) -> bool:
+    return False
+
+
+def test_an_async_policy_lets_nobody_in(settings: Any) -> None:
+    settings.SCHEDULED_TASKS = {"ACCESS_POLICY": "tests.test_access.never_awaited"}
+    with pytest.raises(ImproperlyConfigured, match="must not be async"):
+        allowed(request_of(User(username="anna")), Action.VIEW)

@@ -9,6 +9,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.db import DEFAULT_DB_ALIAS, connections
 
 from scheduled_tasks import checks
+from scheduled_tasks.conf import DEFAULTS
 
 
 def ids(messages):
@@ -45,20 +46,51 @@ def test_without_django_celery_beat_nothing_starts(settings):
         ({"GRACE": timedelta(seconds=-1)}, ["E005"]),
         ({"RECORD_WAIT": -1}, ["E005"]),
         ({"RECORD_WAIT": True}, ["E005"]),
+        ({"RECORD_WAIT": float("inf")}, ["E005"]),
+        ({"RECORD_WAIT": float("nan")}, ["E005"]),
+        ({"RETENTION": timedelta.max}, ["E005"]),
         ({"OVERLAP": None}, ["E005"]),
         ({"OWN_CONNECTION": "no"}, ["E005"]),
         ({"RETENTION_COUNT": 100}, []),
         ({"RETENTION_COUNT": 0}, ["E005"]),
+        ({"RETENTION_COUNT": 2**31}, ["E005"]),
         ({"OVERLAP": "maybe"}, ["E006"]),
         ({"MISFIRE": "twice"}, ["E006"]),
         ({"ACCESS_POLICY": "nowhere.policy"}, ["E007"]),
         ({"ACCESS_POLICY": len}, ["E007"]),
         ({"ACCESS_POLICY": "example_project.settings.DEBUG"}, ["E007"]),
+        ({"ACCESS_POLICY": f"{__name__}.one_argument"}, ["E007"]),
+        ({"ACCESS_POLICY": f"{__name__}.never_awaited"}, ["E007"]),
+        ({"ACCESS_POLICY": "builtins.max"}, []),
     ],
 )
 def test_own_settings(settings, value, expected):
     settings.SCHEDULED_TASKS = value
     assert ids(checks.check_settings()) == expected
+
+
+def one_argument(request):
+    return True
+
+
+async def never_awaited(request, action):
+    return False
+
+
+@pytest.mark.parametrize(
+    ("key", "hint"),
+    [
+        ("GRASE", "Did you mean 'GRACE'?"),
+        ("record_wait", "Did you mean 'RECORD_WAIT'?"),
+        ("XYZ", f"It knows {', '.join(sorted(DEFAULTS))}."),
+        (5, f"It knows {', '.join(sorted(DEFAULTS))}."),
+    ],
+)
+def test_a_misspelt_setting_is_told_from_the_one_meant(settings, key, hint):
+    settings.SCHEDULED_TASKS = {key: 1}
+    assert [(each.msg, each.hint) for each in checks.check_settings()] == [
+        (f"SCHEDULED_TASKS has no setting {key!r}.", hint)
+    ]
 
 
 @pytest.mark.parametrize(
