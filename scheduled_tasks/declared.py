@@ -14,7 +14,6 @@ from celery import Celery, _state, schedules
 from celery.backends.base import DisabledBackend
 from celery.loaders.default import Loader as FallbackLoader
 from django.conf import settings
-from django.utils.translation import gettext as _
 
 from .cron import CronExpression, InvalidCron
 from .cron_grammar import COLUMNS, FIELDS
@@ -68,15 +67,15 @@ def read(app: Celery | None = None) -> Code:
         app.finalize(auto=True)  # periodic tasks may be added by its signals
     except Exception as error:  # a task module may fail in any way
         raise CodeUnreadable(
-            _("A task module could not be imported (%(type)s: %(error)s). Nothing was synced.")
-            % {"type": type(error).__name__, "error": error}
+            f"A task module could not be imported ({type(error).__name__}: {error}). Nothing was synced."
         ) from error
     found, problems = _entries(app)
     for definition in registry.definitions():
         if definition.name in found:
-            problems[definition.name] = _(
-                "“%(name)s” is in CELERY_BEAT_SCHEDULE too; its @scheduled_task counts. Remove one of them."
-            ) % {"name": definition.name}
+            problems[definition.name] = (
+                f"“{definition.name}” is in CELERY_BEAT_SCHEDULE too; its @scheduled_task counts. "
+                "Remove one of them."
+            )
         found[definition.name] = _of_definition(definition, _zone_name(app.timezone))
     tasks = tuple(found[name] for name in sorted(found))
     return Code(tasks, frozenset([*found, *problems]), tuple(problems.values()))
@@ -87,7 +86,7 @@ def _project_app() -> Celery:
     app = _state._tls.current_app or _state.default_app
     if app is None or isinstance(app.loader, FallbackLoader):
         raise CodeUnreadable(
-            _("This process has no Celery app of the project. Import it in the project's __init__.py.")
+            "This process has no Celery app of the project. Import it in the project's __init__.py."
         )
     return app
 
@@ -122,10 +121,8 @@ def _entries(app: Celery) -> tuple[dict[str, Declared], dict[str, str]]:
         try:
             found[name] = _of_entry(name, entry, app)
         except (_Unsupported, AttributeError, LookupError, TypeError, ValueError) as error:
-            problems[name] = _("The entry “%(name)s” of CELERY_BEAT_SCHEDULE is unusable: %(error)s") % {
-                "name": name,
-                "error": error if isinstance(error, _Unsupported) else repr(error),
-            }
+            reason = error if isinstance(error, _Unsupported) else repr(error)
+            problems[name] = f"The entry “{name}” of CELERY_BEAT_SCHEDULE is unusable: {reason}"
     return found, problems
 
 
@@ -178,9 +175,7 @@ def _schedule(value: Any, app: Celery) -> tuple[str, str | None]:
 
 
 def _unstorable(value: Any) -> _Unsupported:
-    return _Unsupported(
-        _("its schedule %(schedule)s is of no kind that can be stored.") % {"schedule": repr(value)}
-    )
+    return _Unsupported(f"its schedule {value!r} is of no kind that can be stored.")
 
 
 def _cron_text(crontab: schedules.crontab) -> str:
@@ -208,7 +203,7 @@ def _expires(options: Mapping[str, Any]) -> int | None:
         value = value.total_seconds()
     if value is None or isinstance(value, int | float):
         return None if value is None else int(value)
-    raise _Unsupported(_("its expiry must be a number of seconds."))
+    raise _Unsupported("its expiry must be a number of seconds.")
 
 
 def _queue_name(queue: Any) -> str | None:

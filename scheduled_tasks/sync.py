@@ -19,7 +19,6 @@ from celery import Celery
 from django.core.exceptions import ValidationError
 from django.db import DatabaseError, DataError, IntegrityError, connections, transaction
 from django.db.models import F, Q
-from django.utils.translation import gettext as _
 
 from .declared import Code, CodeUnreadable, Declared, read
 from .models import (
@@ -32,13 +31,13 @@ from .models import (
     database,
     database_now,
 )
-from .reasons import said
 from .recording.handover import under_test
 from .schedules import Unschedulable
 from .sync_plan import UNCOUNTED, Kind, Step, forgotten, plan
 from .task_fields import BLANK, change, save_state, values_of
 
 LEASE = "sync"
+WORDS = {"created": "created", "updated": "updated", "resumed": "in code again", "gone": "no longer in code"}
 
 logger = logging.getLogger(__name__)
 
@@ -130,13 +129,13 @@ def sync_at_migrate(
     try:
         report = sync()
     except DatabaseError as error:
-        report = SyncReport(problems=(_("The database refused the sync: %(error)s") % {"error": error},))
+        report = SyncReport(problems=(f"The database refused the sync: {error}",))
     out = stdout or sys.stdout
     for problem in report.problems:
-        sys.stderr.write(_("Scheduled tasks: %(problem)s") % {"problem": problem} + "\n")
+        sys.stderr.write(f"Scheduled tasks: {problem}\n")
     if verbosity >= 1:
         for line in report.changes:
-            out.write(_("Scheduled tasks: %(change)s") % {"change": line} + "\n")
+            out.write(f"Scheduled tasks: {line}\n")
 
 
 def tables_exist(using: str | None = None) -> bool:
@@ -209,11 +208,11 @@ def _problems(code: Code) -> list[str]:
     lost = forgotten(code, CodeDefault.objects.using(database()))
     if not lost:
         return list(code.problems)
-    sentence = _(
-        "This process found no @scheduled_task at all, but %(count)d were declared before; they were left as "
-        "they are. Does the Celery app discover the task modules?"
+    sentence = (
+        f"This process found no @scheduled_task at all, but {len(lost)} were declared before; they were left "
+        "as they are. Does the Celery app discover the task modules?"
     )
-    return [*code.problems, sentence % {"count": len(lost)}]
+    return [*code.problems, sentence]
 
 
 def _apply(step: Step, now: datetime) -> str:
@@ -227,8 +226,8 @@ def _apply(step: Step, now: datetime) -> str:
             elif step.known is not None:
                 _pause(step.known, step.task, now)
     except (ValidationError, ValueError, Unschedulable, DataError, IntegrityError) as error:
-        reason = "; ".join(error.messages) if isinstance(error, ValidationError) else said(str(error))
-        return _("%(name)s was not synced: %(reason)s") % {"name": step.name, "reason": reason}
+        reason = "; ".join(error.messages) if isinstance(error, ValidationError) else str(error)
+        return f"{step.name} was not synced: {reason}"
     return ""
 
 
@@ -282,11 +281,5 @@ def _report(steps: list[Step], problems: list[str]) -> SyncReport:
 
 
 def _sentence(step: Step) -> str:
-    words = {
-        "created": _("%(name)s: created"),
-        "updated": _("%(name)s: updated"),
-        "resumed": _("%(name)s: in code again"),
-        "gone": _("%(name)s: no longer in code"),
-    }
-    said = words[step.kind] % {"name": step.name}
-    return f"{said} ({step.detail})" if step.detail else said
+    detail = f" ({step.detail})" if step.detail else ""
+    return f"{step.name}: {WORDS[step.kind]}{detail}"

@@ -6,8 +6,6 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from django.utils.translation import gettext as _
-
 from .declared import Code, Declared
 from .models import CodeDefault, PausedBy, ScheduledTask, Source
 from .task_fields import BLANK, values_of
@@ -102,7 +100,7 @@ def _adopted(declared: Declared, known: CodeDefault | None, task: ScheduledTask)
         task=task,
         known=known,
         kept=_counted(differing),
-        detail=_("now known to be declared in code"),
+        detail="now known to be declared in code",
     )
 
 
@@ -152,7 +150,7 @@ def _gone(code: Code, known: Iterable[CodeDefault], by_id: dict[int, ScheduledTa
     for row in known:
         if row.gone_since is None and row.name not in code.names and row.name not in lost:
             task = by_id.get(row.task_id)
-            detail = _("paused") if task is not None and task.enabled else ""
+            detail = "paused" if task is not None and task.enabled else ""
             yield Step(name=row.name, kind="gone", known=row, task=task, detail=detail)
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from django.core.management import call_command
 from django.db import OperationalError
+from django.utils import translation
 
 import scheduled_tasks.health
 from scheduled_tasks.facts import Facts
@@ -72,6 +73,11 @@ def test_down_when_beat_hangs() -> None:
     status, text = health()
     assert status == 2
     assert "does not tick" in text
+
+
+def test_commands_speak_english_like_djangos_own() -> None:
+    with translation.override("de"):
+        assert "Beat is not running." in health()[1]
 
 
 def test_degraded_when_runs_cannot_be_recorded() -> None:

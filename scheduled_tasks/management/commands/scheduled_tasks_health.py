@@ -7,9 +7,8 @@ import sys
 from dataclasses import asdict
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandParser
+from django.core.management.base import BaseCommand, CommandParser, no_translations
 from django.db import Error as DatabaseFailure
-from django.utils.translation import gettext as _
 
 from ...facts import Facts
 from ...health import Problem, problems
@@ -30,6 +29,7 @@ class Command(BaseCommand):
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--json", action="store_true", help="print one JSON object")
 
+    @no_translations
     def handle(self, *args: Any, **options: Any) -> None:
         """Print every problem with its consequence and remedy, and exit with the status that follows."""
         found = found_problems()
@@ -50,9 +50,9 @@ def found_problems() -> list[Problem]:
     try:
         return problems(Facts.read())
     except DatabaseFailure as error:
-        cause = _("The database does not answer: %(error)s") % {"error": error}
-        consequence = _("Beat sends nothing until it does.")
-        return [Problem("database", cause, consequence, _("Check that it runs and that migrate was run."))]
+        cause = f"The database does not answer: {error}"
+        consequence = "Beat sends nothing until it does."
+        return [Problem("database", cause, consequence, "Check that it runs and that migrate was run.")]
 
 
 def _sentences(problem: Problem) -> str:

@@ -6,7 +6,7 @@ import sys
 from argparse import ArgumentParser
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import BaseCommand, CommandError, no_translations
 
 from scheduled_tasks.sync import SyncReport, sync, tables_exist
 
@@ -26,6 +26,7 @@ class Command(BaseCommand):
             "--recreate", action="store_true", help="Also create the tasks again that operators deleted."
         )
 
+    @no_translations
     def handle(self, *args: Any, **options: Any) -> None:
         """Sync, and say what happened, one line a task."""
         if not tables_exist():
