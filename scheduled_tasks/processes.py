@@ -11,9 +11,7 @@ from collections.abc import Callable, Iterable
 from datetime import timedelta
 from uuid import uuid4
 
-from django.db.models import DateTimeField, ExpressionWrapper, QuerySet
-
-from .models import Process, ProcessKind, UtcNow
+from .models import ProcessKind
 from .recording.handover import record, writer
 from .recording.session import Session, Statement
 from .recording.writer import complaints
@@ -42,19 +40,6 @@ BROKER_OK: Statement = """UPDATE "process" SET "broker_ok_at" = {ago} WHERE "boo
 STOPPED: Statement = """
 UPDATE "process" SET "stopped_at" = {ago}, "last_seen_at" = {ago} WHERE "boot_id" = %(boot_id)s
 """
-
-
-def alive(kind: ProcessKind | None = None) -> QuerySet[Process]:
-    """The processes that have not stopped and were seen within :data:`STALE_AFTER` (database time)."""
-    limit = ExpressionWrapper(UtcNow() - STALE_AFTER, output_field=DateTimeField())
-    found = Process.objects.filter(stopped_at=None, last_seen_at__gt=limit)
-    return found if kind is None else found.filter(kind=kind)
-
-
-def known_tasks() -> frozenset[str] | None:
-    """Celery names of the tasks that some living worker knows; None when no worker is alive to ask."""
-    names = list(alive(ProcessKind.WORKER).values_list("task_names", flat=True))
-    return frozenset().union(*names) if names else None
 
 
 class Heartbeat:

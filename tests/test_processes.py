@@ -7,14 +7,19 @@ from datetime import timedelta
 import pytest
 from django.db.models import F
 
+from scheduled_tasks.facts import Facts
 from scheduled_tasks.models import Process, ProcessKind
-from scheduled_tasks.processes import STALE_AFTER, Heartbeat, alive, known_tasks
+from scheduled_tasks.processes import STALE_AFTER, Heartbeat
 
 pytestmark = pytest.mark.django_db
 
 
 def worker(**options: object) -> Heartbeat:
     return Heartbeat(ProcessKind.WORKER, "w@host", pool="prefork", queues=["b", "a"], **options)
+
+
+def alive(kind: ProcessKind = ProcessKind.WORKER) -> list[Process]:
+    return Facts.read().alive(kind)
 
 
 def age(process: Process, by: timedelta) -> None:
@@ -49,22 +54,22 @@ def test_alive_until_silent_for_too_long() -> None:
     heartbeat.beat()
     process = Process.objects.get()
     age(process, STALE_AFTER / 2)
-    assert list(alive()) == [process]
-    assert list(alive(ProcessKind.BEAT)) == []
+    assert alive() == [process]
+    assert alive(ProcessKind.BEAT) == []
     age(process, STALE_AFTER)
-    assert list(alive()) == []
+    assert alive() == []
     heartbeat.beat()
-    assert list(alive(ProcessKind.WORKER)) == [process]
+    assert alive() == [process]
 
 
 def test_stopped_is_not_alive_and_stays_stopped() -> None:
     heartbeat = worker()
     heartbeat.beat()
     heartbeat.stop()
-    assert not alive().exists()
+    assert not alive()
     assert Process.objects.get().stopped_at is not None
     heartbeat.beat()
-    assert not alive().exists()
+    assert not alive()
 
 
 def test_loop_and_broker_are_told_by_their_own_times() -> None:
@@ -81,11 +86,11 @@ def test_loop_and_broker_are_told_by_their_own_times() -> None:
 
 
 def test_known_tasks_are_those_of_living_workers() -> None:
-    assert known_tasks() is None
+    assert Facts.read().known_tasks is None
     first, second = worker(task_names=["a.task", "both"]), worker(task_names=["both", "b.task"])
     first.beat()
     second.beat()
     Heartbeat(ProcessKind.BEAT, "beat@host", task_names=["not.a.worker"]).beat()
-    assert known_tasks() == {"a.task", "both", "b.task"}
+    assert Facts.read().known_tasks == {"a.task", "both", "b.task"}
     second.stop()
-    assert known_tasks() == {"a.task", "both"}
+    assert Facts.read().known_tasks == {"a.task", "both"}

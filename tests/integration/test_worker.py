@@ -13,8 +13,8 @@ from django.contrib.auth.models import User
 from django_celery_beat.models import IntervalSchedule, PeriodicTask
 
 from example_project.celery import app
-from scheduled_tasks import processes
-from scheduled_tasks.models import ProcessKind, Status, TaskRun, Trigger
+from scheduled_tasks.facts import Facts
+from scheduled_tasks.models import Process, ProcessKind, Status, TaskRun, Trigger
 from tests import tasks
 from tests.live import Worker, wait_for
 from tests.runs import NAME, ended, running, send, the_run
@@ -233,13 +233,17 @@ def test_task_that_does_not_want_its_log_kept(worker: Worker, tmp_path: Path) ->
 
 def test_worker_is_known_while_it_lives(start_worker) -> None:
     own = start_worker(pool="threads")
-    process = wait_for(lambda: processes.alive(ProcessKind.WORKER).filter(node=own.node).first())
+
+    def workers() -> list[Process]:
+        return [each for each in Facts.read().alive(ProcessKind.WORKER) if each.node == own.node]
+
+    (process,) = wait_for(workers)
     assert (process.pool, process.queues) == ("thread", [own.queue])
-    assert tasks.add.name in processes.known_tasks()
+    assert tasks.add.name in Facts.read().known_tasks
     own.stop()
     process.refresh_from_db()
     assert process.stopped_at is not None
-    assert not processes.alive().filter(node=own.node).exists()
+    assert not workers()
 
 
 @pytest.mark.parametrize("pool", ["threads", "solo", "gevent"])
