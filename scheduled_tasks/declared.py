@@ -19,6 +19,7 @@ from .cron import CronExpression, InvalidCron
 from .cron_grammar import COLUMNS, FIELDS
 from .models import Source
 from .registry import TaskDefinition, registry
+from .task_fields import interval_text
 
 CLEANUP = "celery.backend_cleanup"
 MOST_VALUES = {column.key: column.high - column.low + 1 for column in COLUMNS}
@@ -170,7 +171,7 @@ def _schedule(value: Any, app: Celery) -> tuple[str, str | None]:
         place = (f"{Decimal(str(degrees)):.6f}" for degrees in (schedule.lat, schedule.lon))
         return f"{schedule.event} at {', '.join(place)}", None
     if type(schedule) is schedules.schedule and schedule.run_every > timedelta(0):
-        return _interval_text(schedule.run_every), None
+        return interval_text(schedule.run_every), None
     raise _unstorable(value)
 
 
@@ -189,12 +190,6 @@ def _cron_field(crontab: schedules.crontab, name: str) -> str:
     except InvalidCron:  # Celery also takes sets, "monday" and ranges that wrap
         values = getattr(crontab, name)
         return "*" if len(values) == MOST_VALUES[name] else ",".join(map(str, sorted(values)))
-
-
-def _interval_text(every: timedelta) -> str:
-    if every % timedelta(seconds=1):
-        return f"every {every // timedelta(microseconds=1)} microseconds"
-    return f"every {every // timedelta(seconds=1)} seconds"
 
 
 def _expires(options: Mapping[str, Any]) -> int | None:

@@ -10,13 +10,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
 from django.core.exceptions import ValidationError
 from django.db import transaction
 from django.utils.translation import gettext as _
+from django_celery_beat.models import IntervalSchedule
 
 from . import publishing, schedules, sync
 from .cron import CronExpression
@@ -277,23 +278,56 @@ def reschedule(
     """
     cron = CronExpression.parse(expression)
     zone = _zone(timezone)
+    with _rescheduled(task_id, actor, seen) as task:
+        row = schedules.crontab_row(cron, zone)
+        if task.crontab_id != row.pk:
+            task.crontab, task.interval, task.solar = row, None, None
+    return task
+
+
+def reschedule_interval(
+    task_id: int, *, actor: Actor, every: str, unit: str, seen: str | None = None
+) -> ScheduledTask:
+    """Let the task run every so many ``"seconds"``, ``"minutes"``, ``"hours"`` or ``"days"``, from now on.
+
+    The first run is one interval away. ``every`` is the number as typed, ``seen`` as in :func:`reschedule`.
+    Raises :class:`.schedules.InvalidInterval`, :class:`Conflict` and :class:`Refused` for a task that runs
+    once at a fixed time.
+    """
+    typed = schedules.read_interval(every, unit)
+    with _rescheduled(task_id, actor, seen) as task:
+        if not _runs_every(task, schedules.interval(typed)):
+            row = schedules.shared_row(IntervalSchedule, every=typed.every, period=typed.period)
+            task.crontab, task.interval, task.solar = None, row, None
+    return task
+
+
+def _runs_every(task: ScheduledTask, length: timedelta) -> bool:
+    try:
+        return task.interval is not None and schedules.interval(task.interval) == length
+    except schedules.Unschedulable:
+        return False
+
+
+@contextmanager
+def _rescheduled(task_id: int, actor: Actor, seen: str | None) -> Iterator[ScheduledTask]:
+    """The locked task, to be given another schedule in the block; saved and logged if it was."""
     with _locked(task_id) as task:
         before = _described(task)
-        if seen is not None and seen != schedule_token(task):
+        if seen is not None and seen != before:
             message = _("Somebody changed the schedule of %(name)s meanwhile: it is now %(schedule)s.")
             raise Conflict(message % {"name": task.name, "schedule": before}, task)
         if task.clocked is not None:
             raise Refused("kind", _("%(name)s runs once at a fixed time.") % {"name": task.name})
-        row = schedules.crontab_row(cron, zone)
-        if task.crontab_id == row.pk:
-            return task
-        task.crontab, task.interval, task.solar = row, None, None
+        rows = (task.crontab_id, task.interval_id)
+        yield task
+        if rows == (task.crontab_id, task.interval_id):
+            return
         _save(task, database_now(), broken_reason="")
         actor.log(
             task,
             _("Schedule: %(before)s → %(after)s.") % {"before": before, "after": _described(task)},
         )
-    return task
 
 
 def reset(task_id: int, *, actor: Actor) -> ScheduledTask:

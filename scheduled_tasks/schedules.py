@@ -6,13 +6,16 @@ Celery's own schedule objects, so what is shown is what beat does.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
+from typing import Any, TypeVar
 from zoneinfo import ZoneInfo
 
 from celery.schedules import solar
 from django.conf import settings
+from django.db import models
 from django.utils import timezone
 from django.utils.formats import date_format
 from django.utils.translation import get_language, ngettext
@@ -23,9 +26,30 @@ from django_celery_beat.tzcrontab import TzAwareCrontab
 from . import reasons
 from .cron import CronExpression, InvalidCron
 
+INTERVAL = re.compile(r"every (\d+) (\w+)")
+"""An interval as :func:`raw` writes it: how many, of what unit."""
+
+UNITS = {
+    IntervalSchedule.DAYS: timedelta(days=1),
+    IntervalSchedule.HOURS: timedelta(hours=1),
+    IntervalSchedule.MINUTES: timedelta(minutes=1),
+    IntervalSchedule.SECONDS: timedelta(seconds=1),
+    IntervalSchedule.MICROSECONDS: timedelta(microseconds=1),
+}
+"""django-celery-beat's units of an interval, the longest first."""
+
+LONGEST_INTERVAL = timedelta(days=3650)
+"""What a person may type; a unit's largest number then fits every database's integer column."""
+
+Row = TypeVar("Row", bound=models.Model)
+
 
 class Unschedulable(ValueError):
     """A task beat cannot run on schedule; its text is one of :mod:`.reasons`."""
+
+
+class InvalidInterval(ValueError):
+    """What was typed is no interval; its text is one sentence in the active language."""
 
 
 def cron_text(row: CrontabSchedule) -> str:
@@ -55,13 +79,21 @@ def label(task: PeriodicTask) -> str:
     if task.crontab is not None:
         return _cron_label(cron_text(task.crontab))
     if task.interval is not None:
-        return _interval_label(task.interval)
+        return interval_label(task.interval)
     if task.clocked is not None:
         moment = timezone.localtime(task.clocked.clocked_time)
         return _("Once on %(moment)s") % {"moment": date_format(moment, "DATETIME_FORMAT")}
     if task.solar is not None:
         return _solar_label(task.solar)
     return _("No schedule")
+
+
+def text_label(text: str) -> str:
+    """A schedule that is kept as the text of :func:`raw`, in plain words; other kinds stay as they are."""
+    found = INTERVAL.fullmatch(text)
+    if found is None:
+        return _cron_label(text)
+    return interval_label(IntervalSchedule(every=int(found[1]), period=found[2]))
 
 
 def zone(task: PeriodicTask) -> ZoneInfo:
@@ -128,13 +160,17 @@ def next_cron_tick(row: CrontabSchedule, after: datetime) -> datetime:
 
 
 def crontab_row(expression: CronExpression, zone: ZoneInfo) -> CrontabSchedule:
-    """A stored crontab row with this schedule: the oldest there is, else a new one.
+    """The stored crontab row with this schedule."""
+    return shared_row(CrontabSchedule, **expression.fields, timezone=zone)
+
+
+def shared_row(model: type[Row], **fields: Any) -> Row:
+    """A stored schedule with these fields: the oldest there is, else a new one.
 
     Rows are shared between tasks and not unique, so one is never edited, nor fetched by ``get()``.
     """
-    fields = {**expression.fields, "timezone": zone}
-    found = CrontabSchedule.objects.filter(**fields).order_by("pk").first()
-    return found or CrontabSchedule.objects.create(**fields)
+    rows = model._default_manager
+    return rows.filter(**fields).order_by("pk").first() or rows.create(**fields)
 
 
 def crontab(row: CrontabSchedule) -> TzAwareCrontab:
@@ -172,6 +208,24 @@ def interval(row: IntervalSchedule) -> timedelta:
     return length
 
 
+def read_interval(every: str, unit: str) -> IntervalSchedule:
+    """The interval that was typed, not yet stored. Raises :class:`InvalidInterval`."""
+    length = UNITS.get(unit)
+    if length is None:
+        raise InvalidInterval(_("Choose seconds, minutes, hours or days."))
+    most = LONGEST_INTERVAL // length
+    number = every.strip()
+    if not re.fullmatch(r"[0-9]{1,20}", number) or not 1 <= int(number) <= most:
+        raise InvalidInterval(_("Enter a whole number from 1 to %(most)s.") % {"most": most})
+    return IntervalSchedule(every=int(number), period=unit)
+
+
+def tidy_interval(length: timedelta) -> tuple[int, str]:
+    """A length in the longest unit of which it is a whole number: 900 seconds are 15 minutes."""
+    unit = next(unit for unit, one in UNITS.items() if not length % one)
+    return length // UNITS[unit], unit
+
+
 def _next_solar(row: SolarSchedule, after: datetime) -> datetime:
     after = after.astimezone(UTC)
     try:
@@ -194,17 +248,22 @@ def _cron_label_in(text: str, language: str | None) -> str:
         return text
 
 
-def _interval_label(row: IntervalSchedule) -> str:
-    number = {"n": row.every}
-    if row.period == IntervalSchedule.DAYS:
-        return ngettext("Every day", "Every %(n)s days", row.every) % number
-    if row.period == IntervalSchedule.HOURS:
-        return ngettext("Every hour", "Every %(n)s hours", row.every) % number
-    if row.period == IntervalSchedule.MINUTES:
-        return ngettext("Every minute", "Every %(n)s minutes", row.every) % number
-    if row.period == IntervalSchedule.SECONDS:
-        return ngettext("Every second", "Every %(n)s seconds", row.every) % number
-    return ngettext("Every microsecond", "Every %(n)s microseconds", row.every) % number
+def interval_label(row: IntervalSchedule) -> str:
+    """An interval in plain words, in the active language; of one that is unusable what it says."""
+    try:
+        every, unit = tidy_interval(interval(row))
+    except Unschedulable:
+        return _interval_text(row)
+    number = {"n": every}
+    if unit == IntervalSchedule.DAYS:
+        return ngettext("Every day", "Every %(n)s days", every) % number
+    if unit == IntervalSchedule.HOURS:
+        return ngettext("Every hour", "Every %(n)s hours", every) % number
+    if unit == IntervalSchedule.MINUTES:
+        return ngettext("Every minute", "Every %(n)s minutes", every) % number
+    if unit == IntervalSchedule.SECONDS:
+        return ngettext("Every second", "Every %(n)s seconds", every) % number
+    return ngettext("Every microsecond", "Every %(n)s microseconds", every) % number
 
 
 def _solar_label(row: SolarSchedule) -> str:

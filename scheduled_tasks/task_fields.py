@@ -11,10 +11,9 @@ import re
 from copy import copy
 from datetime import datetime, timedelta
 from decimal import Decimal
-from typing import Any, TypeVar
+from typing import Any
 from zoneinfo import ZoneInfo
 
-from django.db import models
 from django.utils.translation import gettext_lazy as _
 from django_celery_beat.models import IntervalSchedule, SolarSchedule
 
@@ -78,10 +77,7 @@ DURATIONS = ("grace", "retention")
 STARTS_ANEW = frozenset({"schedule", "timezone", "enabled"})
 """Fields whose change lets the task count from now: a slot that is past must not fire."""
 
-INTERVAL = re.compile(r"every (\d+) (\w+)")
 SOLAR = re.compile(r"(\w+) at (\S+), (\S+)")
-
-Row = TypeVar("Row", bound=models.Model)
 
 
 def values_of(task: ScheduledTask) -> dict[str, Any]:
@@ -160,32 +156,33 @@ def _write(task: ScheduledTask, state: TaskState, values: dict[str, Any]) -> Non
 
 
 def _reschedule(task: ScheduledTask, text: str, zone: str | None) -> None:
-    interval, solar = INTERVAL.fullmatch(text), SOLAR.fullmatch(text)
+    interval, solar = schedules.INTERVAL.fullmatch(text), SOLAR.fullmatch(text)
     task.crontab = task.interval = task.solar = task.clocked = None
     if interval:
-        task.interval = _row(IntervalSchedule, every=int(interval[1]), period=interval[2])
+        task.interval = schedules.shared_row(IntervalSchedule, every=int(interval[1]), period=interval[2])
     elif solar:
         place = {"latitude": Decimal(solar[2]), "longitude": Decimal(solar[3])}
-        task.solar = _row(SolarSchedule, event=solar[1], **place)
+        task.solar = schedules.shared_row(SolarSchedule, event=solar[1], **place)
     else:
         task.crontab = schedules.crontab_row(CronExpression.parse(text), ZoneInfo(zone or "UTC"))
 
 
-def _row(model: type[Row], **fields: Any) -> Row:
-    """A stored schedule: the oldest there is, else a new one. Like crontabs these rows are shared."""
-    rows = model._default_manager
-    return rows.filter(**fields).order_by("pk").first() or rows.create(**fields)
-
-
 def _schedule_text(task: ScheduledTask) -> str:
     text = schedules.raw(task)
-    if task.crontab is None:
-        return text
     try:
-        schedules.crontab(task.crontab)
-        return CronExpression.parse(text).canonical
+        if task.interval is not None:
+            return interval_text(schedules.interval(task.interval))
+        if task.crontab is not None:
+            schedules.crontab(task.crontab)
+            return CronExpression.parse(text).canonical
     except (InvalidCron, schedules.Unschedulable):  # what beat cannot run equals nothing declared
-        return text
+        pass
+    return text
+
+
+def interval_text(length: timedelta) -> str:
+    """An interval as it is compared: alike for 900 seconds and for 15 minutes."""
+    return "every {} {}".format(*schedules.tidy_interval(length))
 
 
 def _seconds(value: timedelta | None) -> float | None:

@@ -10,6 +10,7 @@ from celery import current_app
 from django.contrib.admin.models import LogEntry
 from django.contrib.messages import get_messages
 from django.test import Client
+from django_celery_beat.models import IntervalSchedule, SolarSchedule
 
 from scheduled_tasks import operations, publishing
 from scheduled_tasks.models import Status, TaskRun
@@ -211,6 +212,103 @@ def test_wrong_schedule_is_refused_and_kept_as_typed(
     assert log() == []
     if way == "plain" and len(cron) < 100 and cron.isprintable():
         assert f'name="cron" value="{cron.replace("<", "&lt;").replace(">", "&gt;")}"' in text
+
+
+def every(number: int, period: str) -> Any:
+    return make_task(cron=None, interval=IntervalSchedule.objects.create(every=number, period=period))
+
+
+def save_interval(
+    client: Client, task: Any, number: str, unit: str, *, way: str = "plain", **more: str
+) -> Any:
+    data = {"every": number, "unit": unit, "next": LIST, **more}
+    return client.post(f"{LIST}{task.pk}/schedule/", data, headers=SCRIPT if way == "script" else {})
+
+
+def test_interval_is_saved_and_logged_old_and_new(admin_client: Client) -> None:
+    task = every(300, "seconds")
+    response = save_interval(admin_client, task, "90", "minutes")
+    assert (response.status_code, response["Location"]) == (303, LIST)
+    assert said(response) == "purge: Every 90 minutes."
+    assert log() == ["Schedule: every 300 seconds → every 90 minutes."]
+
+
+@pytest.mark.parametrize("way", ["plain", "script"])
+@pytest.mark.parametrize(
+    ("number", "unit", "sentence"),
+    [
+        ("", "hours", "Enter a whole number from 1 to 87600."),
+        ("<b>", "minutes", "Enter a whole number from 1 to 5256000."),
+        ("0", "days", "Enter a whole number from 1 to 3650."),
+        ("1", "weeks", "Choose seconds, minutes, hours or days."),
+    ],
+)
+def test_wrong_interval_is_refused_and_kept_as_typed(
+    admin_client: Client, number: str, unit: str, sentence: str, way: str
+) -> None:
+    task = every(5, "minutes")
+    response = save_interval(admin_client, task, number, unit, way=way)
+    text = response.content.decode()
+    assert response.status_code == 422
+    assert sentence in text
+    assert "It still runs as before: Every 5 minutes." in text
+    assert "<b>" not in text.replace("<b>1</b>", "")
+    assert log() == []
+    if way == "plain":
+        assert f'name="every" value="{number.replace("<", "&lt;").replace(">", "&gt;")}"' in text
+
+
+@pytest.mark.parametrize("way", ["plain", "script"])
+def test_conflict_over_an_interval_offers_both(admin_client: Client, way: str) -> None:
+    task = every(5, "minutes")
+    seen = operations.schedule_token(task)
+    save_interval(admin_client, task, "1", "hours")
+    response = save_interval(admin_client, task, "2", "days", way=way, seen=seen)
+    text = response.content.decode()
+    assert response.status_code == 409
+    assert "admin changed the schedule of purge meanwhile: it is now every 1 hours." in text
+    assert "Save mine" in text
+
+
+def test_preview_of_an_interval(admin_client: Client) -> None:
+    task = every(5, "minutes")
+    url = f"{LIST}{task.pk}/schedule/preview/"
+    text = admin_client.get(url, {"every": "7", "unit": "days"}, headers=SCRIPT).content.decode()
+    assert "<h3>Every 7 days</h3>" in text
+    assert text.count("<li>") == 5
+    assert "in 7 days" in text
+    text = admin_client.get(url, {"every": "x", "unit": "days"}, headers=SCRIPT).content.decode()
+    assert "Enter a whole number" in text
+    assert "Stored schedule: Every 5 minutes" in text
+
+
+def test_the_editor_shows_an_interval_in_its_longest_unit(admin_client: Client) -> None:
+    task = every(7200, "seconds")
+    text = admin_client.get(f"{LIST}{task.pk}/schedule/").content.decode()
+    assert 'name="every" value="2"' in text
+    assert '<option value="hours" selected>' in text
+    assert "microseconds" not in text
+
+
+def test_an_interval_in_microseconds_can_be_kept(admin_client: Client) -> None:
+    task = every(1500, "microseconds")
+    text = admin_client.get(f"{LIST}{task.pk}/schedule/").content.decode()
+    assert '<option value="microseconds" selected>' in text
+    assert (
+        said(save_interval(admin_client, task, "2500", "microseconds")) == "purge: Every 2500 microseconds."
+    )
+
+
+@pytest.mark.parametrize("way", ["plain", "script"])
+def test_other_kinds_say_what_they_are_and_where_they_are_edited(admin_client: Client, way: str) -> None:
+    solar = SolarSchedule.objects.create(event="sunrise", latitude=48.1, longitude=11.5)
+    task = make_task(cron=None, solar=solar)
+    response = save(admin_client, task, "0 4 * * *", way=way)
+    text = said(response) if way == "plain" else response.content.decode()
+    assert "purge: Sunrise at 48.1, 11.5. Only django-celery-beat" in text
+    assert f"/admin/django_celery_beat/periodictask/{task.pk}/change/" in text
+    task.refresh_from_db()
+    assert task.solar == solar
 
 
 @pytest.mark.parametrize("zone", ["Mars/Olympus", "../../etc/passwd", "/etc", "<b>", "x" * 1000])

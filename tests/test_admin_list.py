@@ -184,7 +184,18 @@ def test_schedules_of_every_kind_are_listed(admin_client: Client) -> None:
     assert cell(text, every, "st-c-sched").startswith("Every 10 seconds")
     assert "Once on" in text
     assert "Sunrise at 48.1, 11.5" in text
-    assert text.count('class="st-pencil"') == 0
+    assert [text.count(each) for each in ("data-st-edit", 'class="st-pencil"')] == [1, 3]
+
+
+def test_only_who_may_use_django_celery_beats_admin_is_led_there(client: Client, settings: Any) -> None:
+    settings.SCHEDULED_TASKS = {}
+    solar = SolarSchedule.objects.create(event="sunrise", latitude=48.1, longitude=11.5)
+    make_task("solar", cron=None, solar=solar)
+    user = User.objects.create_user("ops", is_staff=True)
+    codenames = ["view_scheduledtask", "change_scheduledtask"]
+    user.user_permissions.set(Permission.objects.filter(codename__in=codenames))
+    client.force_login(user)
+    assert "st-pencil" not in html(client).partition("</table>")[0]
 
 
 def test_unusable_schedule_says_so_and_harms_no_other(admin_client: Client) -> None:

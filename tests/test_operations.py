@@ -16,6 +16,7 @@ from scheduled_tasks.models import (
     CodeDefault,
     PausedBy,
     ScheduledTask,
+    Source,
     Status,
     TaskRun,
     TaskState,
@@ -26,6 +27,8 @@ from scheduled_tasks.operations import Actor, Conflict, Refused
 from scheduled_tasks.recording import endings, runs
 from scheduled_tasks.recording.header import Header
 from scheduled_tasks.recording.session import ordinary_session
+from scheduled_tasks.schedules import InvalidInterval
+from scheduled_tasks.sync import edited_fields
 from tests import tasks
 from tests.factories import make_process, make_run, make_task
 
@@ -216,11 +219,100 @@ def test_an_interval_becomes_a_cron_schedule(anna):
     assert (changed.interval, schedules.raw(changed)) == (None, "0 3 * * *")
 
 
+def every(number, period, **fields):
+    return make_task(
+        cron=None, interval=IntervalSchedule.objects.create(every=number, period=period), **fields
+    )
+
+
+def test_an_interval_points_to_another_row_and_counts_from_now(anna, audit):
+    task = every(10, "minutes")
+    make_task("sharer", cron=None, interval=task.interval)
+    before = PeriodicTasks.last_change()
+    changed = operations.reschedule_interval(task.pk, actor=anna, every=" 2 ", unit="hours")
+    assert schedules.raw(changed) == "every 2 hours"
+    assert schedules.raw(ScheduledTask.objects.get(name="sharer")) == "every 10 minutes"
+    assert PeriodicTasks.last_change() > before
+    assert database_now() - changed.last_run_at < timedelta(minutes=1)
+    assert audit == [("purge", "Schedule: every 10 minutes → every 2 hours.")]
+    again = operations.reschedule_interval(make_task("other").pk, actor=anna, every="2", unit="hours")
+    assert (again.crontab, again.interval_id) == (None, changed.interval_id)
+
+
+def test_an_interval_moves_beats_own_next_run(anna):
+    task, now = every(10, "minutes"), database_now()
+    TaskState.objects.create(task_id=task.pk, accounted_until=now, next_run_at=now + timedelta(days=9))
+    operations.reschedule_interval(task.pk, actor=anna, every="5", unit="minutes")
+    assert timedelta(minutes=5) <= state_of(task).next_run_at - now < timedelta(minutes=6)
+
+
+def test_the_same_interval_in_another_unit_changes_and_logs_nothing(anna, audit):
+    task = every(900, "seconds")
+    operations.reschedule_interval(task.pk, actor=anna, every="15", unit="minutes")
+    assert schedules.raw(ScheduledTask.objects.get(pk=task.pk)) == "every 900 seconds"
+    assert audit == []
+
+
+@pytest.mark.parametrize(
+    ("number", "unit"),
+    [
+        ("", "hours"),
+        ("0", "hours"),
+        ("-1", "hours"),
+        ("1.5", "hours"),
+        ("٣", "hours"),
+        ("1_0", "hours"),
+        ("3651", "days"),
+        ("9" * 5000, "seconds"),
+        ("1", "weeks"),
+        ("1", ""),
+    ],
+)
+def test_a_wrong_interval_leaves_the_old_one(anna, audit, number, unit):
+    task = every(10, "minutes")
+    with pytest.raises(InvalidInterval):
+        operations.reschedule_interval(task.pk, actor=anna, every=number, unit=unit)
+    assert schedules.raw(ScheduledTask.objects.get(pk=task.pk)) == "every 10 minutes"
+    assert audit == []
+
+
+@pytest.mark.parametrize("unit", ["microseconds", "seconds", "minutes", "hours", "days"])
+def test_the_longest_interval_can_be_stored_and_run(anna, unit):
+    most = schedules.LONGEST_INTERVAL // schedules.UNITS[unit]
+    most = min(most, 2**31 - 1)
+    task = operations.reschedule_interval(make_task().pk, actor=anna, every=str(most), unit=unit)
+    assert schedules.next_run(task, database_now()) is not None
+
+
+def test_an_interval_changed_meanwhile_is_a_conflict(anna):
+    task = every(10, "minutes")
+    seen = operations.schedule_token(task)
+    operations.reschedule_interval(task.pk, actor=anna, every="5", unit="minutes", seen=seen)
+    with pytest.raises(Conflict, match="every 5 minutes"):
+        operations.reschedule_interval(task.pk, actor=anna, every="7", unit="minutes", seen=seen)
+
+
+def test_an_edited_interval_is_reset_to_the_codes(anna):
+    task = every(900, "seconds")
+    CodeDefault.objects.create(
+        task_id=task.pk,
+        name=task.name,
+        source=Source.BEAT_SCHEDULE,
+        declared={"schedule": "every 15 minutes", "timezone": None},
+    )
+    assert edited_fields(ScheduledTask.objects.with_schedules().get(pk=task.pk)) == ()
+    changed = operations.reschedule_interval(task.pk, actor=anna, every="2", unit="hours")
+    assert edited_fields(changed) == ("schedule",)
+    assert schedules.raw(operations.reset(task.pk, actor=anna)) == "every 15 minutes"
+
+
 def test_a_clocked_task_is_refused(anna):
     clocked = ClockedSchedule.objects.create(clocked_time=database_now() + timedelta(days=1))
     task = make_task(cron=None, clocked=clocked, one_off=True)
     with pytest.raises(Refused, match="runs once at a fixed time"):
         operations.reschedule(task.pk, actor=anna, expression="0 3 * * *", timezone="UTC")
+    with pytest.raises(Refused, match="runs once at a fixed time"):
+        operations.reschedule_interval(task.pk, actor=anna, every="5", unit="days")
 
 
 @pytest.mark.parametrize(

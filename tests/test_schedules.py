@@ -133,3 +133,20 @@ def test_the_zone_of_an_interval_is_the_current_one_or_the_sites():
         assert schedules.zone(task).key == "Asia/Tokyo"
     with timezone.override(timezone.get_fixed_timezone(120)):
         assert schedules.zone(task).key == settings.TIME_ZONE
+
+
+@pytest.mark.parametrize(
+    ("text", "label"),
+    [
+        ("every 900 seconds", "Every 15 minutes"),
+        ("every 86400 seconds", "Every day"),
+        ("every 5400 seconds", "Every 90 minutes"),
+        ("every 1500000 microseconds", "Every 1500000 microseconds"),
+        ("every 0 seconds", "every 0 seconds"),
+        ("every 3 weeks", "Every 21 days"),
+        ("0 3 * * *", "Daily at 3 AM"),
+        ("sunset at 1.0, 2.0", "sunset at 1.0, 2.0"),
+    ],
+)
+def test_labels_of_schedules_kept_as_text(text, label):
+    assert schedules.text_label(text) == label

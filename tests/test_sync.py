@@ -568,7 +568,8 @@ def test_crontabs_of_the_beat_schedule(app, sync, given, stored):
     ("given", "every", "period"),
     [
         (30, 30, "seconds"),
-        (timedelta(hours=2), 7200, "seconds"),
+        (timedelta(hours=2), 2, "hours"),
+        (90 * 60, 90, "minutes"),
         (schedule(timedelta(seconds=1.5)), 1_500_000, "microseconds"),
     ],
 )

@@ -19,11 +19,12 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 from django.views.decorators.http import require_GET, require_POST
 
-from .. import operations, overview
+from .. import operations, overview, schedules
 from ..access import Action
 from ..cron import InvalidCron
 from ..models import ScheduledTask
 from ..operations import Conflict, Refused, schedule_token
+from ..schedules import InvalidInterval
 from .changelist import facts_of
 from .forms import RunForm, ScheduleForm
 from .gate import needs
@@ -110,24 +111,14 @@ class TaskChanges(TaskPages):
 
     def save_schedule(self, request: HttpRequest, task: TaskRow) -> HttpResponse:
         """Save what the schedule editor sent; refused, the typed text stays in the editor."""
-        form = ScheduleForm(
-            task.task,
-            expression=request.POST.get("cron", ""),
-            zone=request.POST.get("zone", ""),
-            seen=request.POST.getlist("seen")[-1] if "seen" in request.POST else None,
-        )
+        seen = request.POST.getlist("seen")[-1] if "seen" in request.POST else None
+        form = ScheduleForm.of(task.task, request.POST, seen=seen)
         try:
-            saved = operations.reschedule(
-                task.pk,
-                actor=self.actor(request),
-                expression=form.expression,
-                timezone=form.zone,
-                seen=form.seen,
-            )
+            saved = form.save(self.actor(request))
         except Conflict as conflict:
             text = conflict_text(conflict)
             return self.refuse_schedule(request, task, form.against(conflict, text), text, status=409)
-        except (InvalidCron, Refused) as refusal:
+        except (InvalidCron, InvalidInterval, Refused) as refusal:
             form.error = str(refusal)
             text = _("Schedule of %(name)s not saved. %(error)s It still runs as before: %(schedule)s.") % {
                 "name": task.name,
@@ -137,7 +128,7 @@ class TaskChanges(TaskPages):
             return self.refuse_schedule(request, task, form, text, status=422)
         text = _("%(name)s: %(schedule)s.") % {
             "name": saved.name,
-            "schedule": ScheduleForm(saved).stored_label,
+            "schedule": schedules.label(saved),
         }
         return self.answer(request, task.pk, Toast(text), closes_editor=True)
 
@@ -150,6 +141,14 @@ class TaskChanges(TaskPages):
             context = {**self.fragment_context(request), "toasts": [toast], "form": form, "task": task}
             return TemplateResponse(request, self.changes_template, context, status=status)
         return self.show_editor(request, task, form, toasts=[toast], status=status)
+
+    def lead_to_beat(self, request: HttpRequest, task: TaskRow) -> HttpResponse:
+        """Say what a solar, clocked or missing schedule is, and where it is edited."""
+        url = self.beat_url(request)
+        link = (f"{url}{task.pk}/change/", _("Edit in django-celery-beat")) if url else None
+        text = _("%(name)s: %(schedule)s. Only django-celery-beat's own admin edits such a schedule.")
+        text %= {"name": task.name, "schedule": task.label}
+        return self.answer(request, task.pk, Toast(text, link, is_error=True), status=409)
 
     def answer(
         self, request: HttpRequest, pk: int, toast: Toast, *, closes_editor: bool = False, status: int = 200

@@ -1,25 +1,32 @@
-"""The schedule editor's form and its preview."""
+"""What people type: the schedule editor's forms with their preview, and the arguments of a run."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
+from itertools import islice
 from typing import Any
+from urllib.parse import urlencode
 from uuid import UUID, uuid4
 from zoneinfo import ZoneInfo, available_timezones
 
 from django.http import QueryDict
 from django.utils.functional import cached_property
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+from django_celery_beat.models import IntervalSchedule
 
-from .. import schedules
+from .. import operations, schedules
 from ..cron import CronExpression, InvalidCron
 from ..cron_labels import NOTICES
 from ..models import ScheduledTask, database_now
-from ..operations import Conflict, schedule_token
+from ..operations import Actor, Conflict, schedule_token
+from ..schedules import InvalidInterval
 from . import words
 from .signs import Moment
 
@@ -27,7 +34,7 @@ PREVIEW_RUNS = 5
 LONGEST = 1000
 """Characters of a typed expression that are looked at; longer ones are refused by their length anyway."""
 
-PRESETS = (
+CRON_PRESETS = (
     "*/5 * * * *",
     "*/15 * * * *",
     "0 * * * *",
@@ -37,10 +44,19 @@ PRESETS = (
     "0 0 1 * *",
 )
 
+INTERVAL_PRESETS = (
+    (30, "seconds"),
+    (1, "minutes"),
+    (5, "minutes"),
+    (15, "minutes"),
+    (1, "hours"),
+    (1, "days"),
+)
+
 
 @dataclass(frozen=True)
 class Preview:
-    """What a typed expression means: its label and next runs, or the error."""
+    """What a typed schedule means: its label and next runs, or the error."""
 
     label: str
     runs: Sequence[Moment]
@@ -48,23 +64,12 @@ class Preview:
     error: str = ""
 
 
-def preview(expression: str, zone_name: str) -> Preview:
-    """Read a typed expression and say when it would run in the zone; never raises."""
-    try:
-        cron = CronExpression.parse(expression[:LONGEST])
-        zone = known_zone(zone_name)
-    except InvalidCron as error:
-        return Preview("", (), (), str(error))
-    except LookupError as error:
-        return Preview("", (), (), str(error.args[0]))
-    now = database_now()
-    codes = cron.notices_for(now, zone)
-    moments = [_moment(at, now, zone) for at in cron.next_runs(now, zone, PREVIEW_RUNS)]
-    return Preview(str(cron.label), moments, [str(NOTICES[code]) for code in codes])
+@dataclass(frozen=True)
+class Preset:
+    """A schedule offered: its label, and the fields it fills as a query string."""
 
-
-def _moment(at: datetime, now: datetime, zone: ZoneInfo) -> Moment:
-    return Moment(at, words.relative(at, now), words.short(at, zone))
+    label: str
+    query: str
 
 
 def known_zone(name: str) -> ZoneInfo:
@@ -81,27 +86,40 @@ def zones() -> tuple[str, ...]:
     return tuple(sorted(available_timezones()))
 
 
-class ScheduleForm:
-    """The editor's fields as typed, with what they mean."""
+class ScheduleForm(ABC):
+    """The editor's fields as typed, with what they mean.
 
-    def __init__(
-        self,
-        task: ScheduledTask,
-        *,
-        expression: str | None = None,
-        zone: str | None = None,
-        seen: str | None = None,
-    ) -> None:
+    ``typed`` are the fields' values by name; what is missing is as stored. ``seen`` is the token of the
+    schedule the person was looking at.
+    """
+
+    fields_template: str
+
+    def __init__(self, task: ScheduledTask, typed: Mapping[str, Any], *, seen: str | None = None) -> None:
         self.task = task
-        self.expression = schedules.raw(task) if expression is None else expression
-        self.zone = zone or schedules.zone(task).key
+        self.typed = typed
         self.seen = schedule_token(task) if seen is None else seen
         self.error = ""
         self.conflict = ""
 
+    @staticmethod
+    def of(task: ScheduledTask, typed: Mapping[str, Any], *, seen: str | None = None) -> ScheduleForm:
+        """The form of the kind that was typed or asked for by ``kind``; without either the task's own."""
+        kind = typed.get("kind") or ("cron" if task.interval_id is None else "interval")
+        is_interval = "every" in typed or (kind == "interval" and "cron" not in typed)
+        return (IntervalForm if is_interval else CronForm)(task, typed, seen=seen)
+
+    @abstractmethod
+    def save(self, actor: Actor) -> ScheduledTask:
+        """Give the task the typed schedule. Raises what its operation raises."""
+
+    @abstractmethod
+    def read(self, now: datetime) -> Preview:
+        """What the typed schedule means. What it raises says in one sentence why it is none."""
+
     def against(self, conflict: Conflict, text: str) -> ScheduleForm:
         """The same typed text over the schedule somebody else saved meanwhile; ``text`` says who and what."""
-        form = ScheduleForm(conflict.task, expression=self.expression, zone=self.zone)
+        form = type(self)(conflict.task, self.typed)
         form.conflict = text
         return form
 
@@ -117,18 +135,117 @@ class ScheduleForm:
 
     @cached_property
     def preview(self) -> Preview:
-        """What the typed expression means."""
-        return preview(self.expression, self.zone)
+        """What the typed schedule means, or why it is none; never raises."""
+        try:
+            return self.read(database_now())
+        except (InvalidCron, InvalidInterval, LookupError) as error:
+            return Preview("", (), (), str(error))
+
+
+class CronForm(ScheduleForm):
+    """A cron expression in a time zone."""
+
+    fields_template = "admin/scheduled_tasks/_cron_fields.html"
 
     @property
-    def presets(self) -> list[tuple[str, str]]:
-        """Expressions offered, each with its label."""
-        return [(text, str(CronExpression.parse(text).label)) for text in PRESETS]
+    def expression(self) -> str:
+        """The cron expression as typed."""
+        stored = schedules.raw(self.task) if self.task.crontab else ""
+        return str(self.typed.get("cron", stored))
+
+    @property
+    def zone(self) -> str:
+        """The time zone it is read in."""
+        return str(self.typed.get("zone") or schedules.zone(self.task).key)
+
+    def save(self, actor: Actor) -> ScheduledTask:
+        return operations.reschedule(
+            self.task.pk, actor=actor, expression=self.expression, timezone=self.zone, seen=self.seen
+        )
+
+    def read(self, now: datetime) -> Preview:
+        cron = CronExpression.parse(self.expression[:LONGEST])
+        zone = known_zone(self.zone)
+        notices = [str(NOTICES[code]) for code in cron.notices_for(now, zone)]
+        return Preview(str(cron.label), _moments(cron.next_runs(now, zone, PREVIEW_RUNS), now, zone), notices)
+
+    @property
+    def presets(self) -> list[Preset]:
+        """Expressions offered."""
+        labelled = [(text, str(CronExpression.parse(text).label)) for text in CRON_PRESETS]
+        return [Preset(label, urlencode({"cron": text})) for text, label in labelled]
 
     @property
     def zones(self) -> Sequence[str]:
         """Every zone to choose from; a stored one that is not known here is kept."""
         return zones() if self.zone in zones() else (self.zone, *zones())
+
+
+class IntervalForm(ScheduleForm):
+    """Every so many seconds, minutes, hours or days."""
+
+    fields_template = "admin/scheduled_tasks/_interval_fields.html"
+
+    @property
+    def every(self) -> str:
+        """How many units, as typed."""
+        return str(self.typed.get("every", self._stored[0]))
+
+    @property
+    def unit(self) -> str:
+        """The unit's name, such as ``"minutes"``."""
+        return str(self.typed.get("unit", self._stored[1]))
+
+    @cached_property
+    def _stored(self) -> tuple[int | str, str]:
+        if self.task.interval is None:
+            return "", str(IntervalSchedule.HOURS)
+        try:
+            return schedules.tidy_interval(schedules.interval(self.task.interval))
+        except schedules.Unschedulable:
+            return self.task.interval.every, self.task.interval.period
+
+    def save(self, actor: Actor) -> ScheduledTask:
+        return operations.reschedule_interval(
+            self.task.pk, actor=actor, every=self.every, unit=self.unit, seen=self.seen
+        )
+
+    def read(self, now: datetime) -> Preview:
+        interval = schedules.read_interval(self.every, self.unit)
+        task = copy(self.task)
+        task.crontab, task.interval, task.solar = None, interval, None
+        runs = islice(schedules.next_runs(task, now), PREVIEW_RUNS)
+        return Preview(schedules.interval_label(interval), _moments(runs, now, schedules.zone(task)), ())
+
+    @property
+    def presets(self) -> list[Preset]:
+        """Intervals offered."""
+        offered = [IntervalSchedule(every=every, period=unit) for every, unit in INTERVAL_PRESETS]
+        return [
+            Preset(schedules.interval_label(each), urlencode({"every": each.every, "unit": each.period}))
+            for each in offered
+        ]
+
+    @property
+    def units(self) -> list[tuple[str, str]]:
+        """The units to choose from, each with its name; microseconds only where they are stored."""
+        names = {**UNIT_NAMES}
+        if self._stored[1] != IntervalSchedule.MICROSECONDS:
+            del names[IntervalSchedule.MICROSECONDS]
+        return [(code, str(name)) for code, name in names.items()]
+
+
+UNIT_NAMES = {
+    IntervalSchedule.SECONDS: gettext_lazy("seconds"),
+    IntervalSchedule.MINUTES: gettext_lazy("minutes"),
+    IntervalSchedule.HOURS: gettext_lazy("hours"),
+    IntervalSchedule.DAYS: gettext_lazy("days"),
+    IntervalSchedule.MICROSECONDS: gettext_lazy("microseconds"),
+}
+
+
+def _moments(runs: Iterable[datetime], now: datetime, zone: ZoneInfo) -> list[Moment]:
+    return [Moment(at, words.relative(at, now), words.short(at, zone)) for at in runs]
 
 
 class RunForm:

@@ -12,8 +12,7 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
-from .. import overview
-from ..cron import CronExpression, InvalidCron
+from .. import overview, schedules
 from ..models import PausedBy, ScheduledTask, Status, Trigger
 from ..overview import State
 from ..reasons import said
@@ -59,8 +58,8 @@ class TaskRow:
 
     @property
     def editable(self) -> bool:
-        """Whether its schedule is a cron expression, which this page can edit."""
-        return self.task.crontab_id is not None
+        """Whether its schedule is a cron expression or an interval, which this page can edit."""
+        return self.task.crontab_id is not None or self.task.interval_id is not None
 
     @cached_property
     def badges(self) -> list[Badge]:
@@ -122,7 +121,7 @@ class TaskRow:
         """The schedule its code declares, in plain words; empty when no code declares one."""
         default = self.row.code_default
         declared = (default.declared or {}).get("schedule") if default else None
-        return _cron_label(declared) if isinstance(declared, str) else ""
+        return schedules.text_label(declared) if isinstance(declared, str) else ""
 
     @property
     def own_args(self) -> str:
@@ -334,10 +333,3 @@ class TaskRow:
     def key(self) -> str:
         """See :attr:`scheduled_tasks.overview.Row.key`."""
         return self.row.key
-
-
-def _cron_label(text: str) -> str:
-    try:
-        return CronExpression.parse(text).label
-    except InvalidCron:
-        return text

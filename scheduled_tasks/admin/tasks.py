@@ -205,17 +205,18 @@ class ScheduledTaskAdmin(TaskChanges):
     def schedule_view(self, request: HttpRequest, pk: int) -> HttpResponse:
         """The schedule editor: a row of the list for the script, a page of its own without it."""
         task = self.row_or_404(request, pk)
+        if not task.editable:
+            return self.lead_to_beat(request, task)
         if request.method == "POST":
             return self.save_schedule(request, task)
-        form = ScheduleForm(task.task, expression=request.GET.get("cron"), zone=request.GET.get("zone"))
-        return self.show_editor(request, task, form)
+        return self.show_editor(request, task, ScheduleForm.of(task.task, request.GET))
 
     @get_only
     @needs(Action.CHANGE)
     def preview_view(self, request: HttpRequest, pk: int) -> HttpResponse:
-        """What a typed expression means: label, next runs, notices, or the error."""
+        """What a typed schedule means: label, next runs, notices, or the error."""
         task = self.row_or_404(request, pk)
-        form = ScheduleForm(task.task, expression=request.GET.get("cron", ""), zone=request.GET.get("zone"))
+        form = ScheduleForm.of(task.task, request.GET)
         return TemplateResponse(request, self.preview_template, {"form": form, "task": task})
 
     @get_only

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
-from playwright.sync_api import Page, expect
+from django_celery_beat.models import IntervalSchedule
+from playwright.sync_api import Locator, Page, expect
 
 from tests.e2e.test_list import LIST, make_task, row
 
@@ -21,3 +24,102 @@ def test_the_note_of_a_disabled_task_is_edited_from_its_menu(admin_page: Page) -
     admin_page.keyboard.press("Enter")
     expect(row(admin_page, task).locator(".st-c-next")).to_contain_text("waiting for legal")
     expect(admin_page.get_by_role("dialog")).to_be_hidden()
+
+
+def every(number: int, period: str) -> Any:
+    """A task that runs every so often."""
+    return make_task(cron=None, interval=IntervalSchedule.objects.create(every=number, period=period))
+
+
+def open_editor(page: Page, task: Any) -> Locator:
+    """The number in the editor of a task's interval."""
+    page.goto(LIST)
+    row(page, task).get_by_label("Edit schedule").click()
+    field = page.get_by_label("Every", exact=True)
+    expect(field).to_be_focused()
+    return field
+
+
+def test_an_interval_is_edited_like_a_cron_expression(admin_page: Page) -> None:
+    task = every(900, "seconds")
+    field = open_editor(admin_page, task)
+    expect(field).to_have_value("15")
+    expect(admin_page.get_by_label("Unit")).to_have_value("minutes")
+    expect(admin_page.locator(".st-preview h3")).to_have_text("Every 15 minutes")
+    admin_page.keyboard.type("2")
+    admin_page.get_by_label("Unit").select_option("hours")
+    expect(admin_page.locator(".st-preview h3")).to_have_text("Every 2 hours")
+    expect(admin_page.locator(".st-preview li")).to_have_count(5)
+    field.press("Enter")
+    expect(admin_page.locator(".st-edit")).to_have_count(0)
+    expect(row(admin_page, task).locator(".st-c-sched")).to_contain_text("Every 2 hours")
+    expect(row(admin_page, task).get_by_label("Edit schedule")).to_be_focused()
+    task.refresh_from_db()
+    assert (task.interval.every, task.interval.period) == (2, "hours")
+
+
+@pytest.mark.parametrize("typed", ["0", "often"])
+def test_a_wrong_interval_stays_as_typed(admin_page: Page, typed: str) -> None:
+    task = every(5, "minutes")
+    field = open_editor(admin_page, task)
+    field.fill(typed)
+    error = admin_page.locator(".st-error")
+    expect(error).to_contain_text("Enter a whole number from 1 to 5256000.")
+    expect(field).to_have_attribute("aria-invalid", "true")
+    expect(admin_page.locator(".st-preview")).to_contain_text("Stored schedule: Every 5 minutes")
+    field.press("Enter")
+    expect(admin_page.locator(".st-toast-error")).to_contain_text("It still runs as before: Every 5 minutes.")
+    expect(field).to_have_value(typed)
+    field.press("Escape")
+    expect(admin_page.locator(".st-edit")).to_have_count(0)
+    task.refresh_from_db()
+    assert task.interval.every == 5
+
+
+def test_preset_fills_number_and_unit(admin_page: Page) -> None:
+    task = every(5, "minutes")
+    field = open_editor(admin_page, task)
+    admin_page.get_by_role("button", name="Every 30 seconds").click()
+    expect(field).to_have_value("30")
+    expect(admin_page.get_by_label("Unit")).to_have_value("seconds")
+    expect(admin_page.locator(".st-preview h3")).to_have_text("Every 30 seconds")
+    field.press("Enter")
+    expect(row(admin_page, task).locator(".st-c-sched")).to_contain_text("Every 30 seconds")
+
+
+def test_an_interval_becomes_a_cron_expression_and_back(admin_page: Page) -> None:
+    task = every(5, "minutes")
+    open_editor(admin_page, task)
+    admin_page.get_by_role("link", name="Use a cron expression instead").click()
+    cron = admin_page.get_by_label("Cron expression")
+    expect(cron).to_be_focused()
+    cron.fill("0 4 * * *")
+    cron.press("Enter")
+    expect(row(admin_page, task).locator(".st-c-sched")).to_contain_text("Daily at 4 AM")
+    row(admin_page, task).get_by_label("Edit schedule").click()
+    admin_page.get_by_role("link", name="Use an interval instead").click()
+    field = admin_page.get_by_label("Every", exact=True)
+    expect(field).to_be_focused()
+    field.fill("3")
+    field.press("Enter")
+    expect(row(admin_page, task).locator(".st-c-sched")).to_contain_text("Every 3 hours")
+
+
+def test_an_interval_is_edited_without_javascript(plain_page: Page) -> None:
+    task = every(5, "minutes")
+    plain_page.goto(LIST)
+    row(plain_page, task).get_by_label("Edit schedule").click()
+    field = plain_page.get_by_label("Every", exact=True)
+    field.fill("often")
+    plain_page.get_by_role("button", name="Save").click()
+    expect(plain_page.locator(".st-error")).to_contain_text("Enter a whole number")
+    expect(field).to_have_value("often")
+    field.fill("7")
+    plain_page.get_by_label("Unit").select_option("days")
+    plain_page.get_by_role("button", name="Save").click()
+    expect(row(plain_page, task).locator(".st-c-sched")).to_contain_text("Every 7 days")
+    row(plain_page, task).get_by_label("Edit schedule").click()
+    plain_page.get_by_role("link", name="Use a cron expression instead").click()
+    plain_page.get_by_label("Cron expression").fill("0 4 * * *")
+    plain_page.get_by_role("button", name="Save").click()
+    expect(row(plain_page, task).locator(".st-c-sched")).to_contain_text("Daily at 4 AM")

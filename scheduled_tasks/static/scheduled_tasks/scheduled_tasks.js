@@ -341,10 +341,23 @@ async function openEditor(pencil) {
   if (document.getElementById(id)) return closeEditor(document.getElementById(id));
   markOpen(row, true);
   await ask("GET", pencil.getAttribute("href"), { source: pencil, target: row, swap: "afterend" });
-  const field = document.querySelector(`#${id} input[name=cron]`);
-  if (!field) return markOpen(row, false);
-  field.focus();
-  field.select();
+  if (!selectField(document.getElementById(id))) markOpen(row, false);
+}
+
+/* The field that is typed in, of whichever kind the schedule is. */
+const fieldOf = (editor) => editor?.querySelector(".st-fields input");
+
+function selectField(editor) {
+  const field = fieldOf(editor);
+  field?.focus();
+  field?.select();
+  return field;
+}
+
+async function changeKind(editor, url) {
+  const { id } = editor;
+  await ask("GET", url, { source: editor, target: editor, swap: "outerHTML" });
+  selectField(document.getElementById(id));
 }
 
 function closeEditor(editor) {
@@ -357,7 +370,7 @@ function closeEditor(editor) {
 
 async function saveSchedule(form, submitter) {
   const pk = form.dataset.task;
-  const field = form.elements.cron;
+  const field = fieldOf(form);
   clearTimeout(form.stTyping);
   await send(form, submitter);
   if (form.isConnected) {
@@ -373,8 +386,8 @@ async function saveSchedule(form, submitter) {
 
 function flagError(form) {
   const wrong = form.querySelector(".st-error:not([hidden])") !== null;
-  if (wrong) form.elements.cron.setAttribute("aria-invalid", "true");
-  else form.elements.cron.removeAttribute("aria-invalid");
+  if (wrong) fieldOf(form).setAttribute("aria-invalid", "true");
+  else fieldOf(form).removeAttribute("aria-invalid");
 }
 
 function previewSoon(form) {
@@ -384,7 +397,8 @@ function previewSoon(form) {
 
 async function preview(form) {
   const place = form.querySelector(".st-preview");
-  const values = { cron: form.elements.cron.value, zone: form.elements.zone.value };
+  const fields = [...form.querySelectorAll(".st-fields [name]")];
+  const values = Object.fromEntries(fields.map((field) => [field.name, field.value]));
   await ask("GET", form.dataset.preview, { source: place, target: place, swap: "innerHTML", values });
   flagError(form);
 }
@@ -478,13 +492,14 @@ const actions = {
     closeEditor(editor);
     return true;
   },
-  ".st-pencil": openEditor,
+  "[data-st-edit]": openEditor,
   ".st-presets a": (element) => {
     const form = element.closest("form");
-    form.elements.cron.value = element.dataset.cron;
-    form.elements.cron.focus();
+    for (const [name, value] of new URL(element.href).searchParams) form.elements[name].value = value;
+    fieldOf(form).focus();
     preview(form);
   },
+  ".st-edit [data-st-kind]": (link) => changeKind(link.closest(".st-edit"), link.getAttribute("href")),
   "[data-st-copy]": copy,
   "[data-st-pause]": togglePause,
   "[data-st-run]": toggleRun,
