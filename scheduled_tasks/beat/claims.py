@@ -14,12 +14,13 @@ from django.db.models import F
 from django.utils.translation import gettext_noop
 from django_celery_beat.models import PeriodicTask
 
-from ..models import Misfire, Overlap, Status, TaskRun, TaskState, Trigger
+from ..models import Misfire, Overlap, Status, TaskRun, TaskState
 from ..values import stored
 from . import records
 from .entries import Entry, broken
 from .lease import LeaderLease
 from .outbox import Message
+from .records import Moved, NewRun
 from .ticks import Span, between
 
 ON_TIME = timedelta(seconds=30)
@@ -34,7 +35,11 @@ HELD_ALREADY = gettext_noop("The run before it had not ended, and one run is hel
 NO_BROKER = gettext_noop("The broker could not be reached.")
 NEVER_TAKEN = gettext_noop("No worker took it in time.")
 
+NO_ARGS, NO_KWARGS = stored([]), stored({})
+
 logger = get_logger(__name__)
+
+_Ticks = tuple[Span | None, datetime | None]
 
 
 @dataclass(slots=True)
@@ -117,10 +122,11 @@ class _Claim:
         self.why_missed = why_missed
         self.twice = twice
         self.claimed = into
-        self.rows: list[TaskRun] = []
+        self.rows: list[NewRun] = []
         self.blocked: list[_Blocked] = []
-        self.states: list[TaskState] = []
+        self.states: list[Moved] = []
         self.skipped: list[int] = []
+        self.ticks: dict[tuple[int, datetime], _Ticks] = {}
 
     def run(self, entries: Sequence[Entry]) -> None:
         fresh = self._fresh(entries)
@@ -171,11 +177,10 @@ class _Claim:
         return runs
 
     def _decide(self, entry: Entry, skip_next: bool, open_runs: list[_OpenRun]) -> None:
-        span = between(entry.timetable, entry.accounted_until, self.now)
+        span, following = self._ticks_of(entry)
         if span is None:
             self.claimed.stale.append(entry)
             return
-        following = entry.timetable.after(span.last)
         runs = self._in_time(entry, span.last)
         missed = span.without_last() if runs else span
         if missed is not None:
@@ -186,6 +191,14 @@ class _Claim:
         elif runs:
             self._start(entry, span, following, open_runs)
         self._advance(entry, span.last, following, over=runs and not skip_next)
+
+    def _ticks_of(self, entry: Entry) -> _Ticks:
+        """The ticks up to now and the one after them: the same for tasks that share a timetable."""
+        key = id(entry.timetable), entry.accounted_until
+        if key not in self.ticks:
+            span = between(entry.timetable, entry.accounted_until, self.now)
+            self.ticks[key] = span, entry.timetable.after(span.last) if span else None
+        return self.ticks[key]
 
     def _in_time(self, entry: Entry, tick: datetime) -> bool:
         late = self.now - tick
@@ -208,39 +221,36 @@ class _Claim:
             self.blocked.append(_Blocked(entry, tick, after, Status.SKIPPED, open_runs[0].id, HELD_ALREADY))
         else:
             row = self._open(entry, message_of(entry, tick, following, self.now), Status.WAITING)
-            row.expires_at, row.blocked_by_id = None, open_runs[0].id
-            self.rows.append(row)
+            self.rows.append(row._replace(expires_at=None, blocked_by_id=open_runs[0].id))
             self.claimed.holding = True
 
-    def _open(self, entry: Entry, message: Message, status: Status) -> TaskRun:
-        return TaskRun(
-            celery_id=message.celery_id,
+    def _open(self, entry: Entry, message: Message, status: Status) -> NewRun:
+        return NewRun(
             task_id=entry.task_id,
             name=entry.name,
-            status=status,
-            trigger=Trigger.SCHEDULE,
-            tick=tick_text(entry.task_id, message.scheduled_for),
-            scheduled_for=message.scheduled_for,
+            status=status.value,
             queued_at=self.now,
-            open_since=self.now,
+            scheduled_for=message.scheduled_for,
+            celery_id=message.celery_id,
+            tick=tick_text(entry.task_id, message.scheduled_for),
             expires_at=message.expires_at,
+            open_since=self.now,
             queue=entry.options.get("queue") or "",
-            args=stored(list(entry.args)),
-            kwargs=stored(entry.kwargs),
+            args=stored(entry.args) if entry.args else NO_ARGS,
+            kwargs=stored(entry.kwargs) if entry.kwargs else NO_KWARGS,
         )
 
     def _ended(
         self, entry: Entry, status: Status, span: Span, reason: str, *, by: int | None = None
-    ) -> TaskRun:
-        return TaskRun(
+    ) -> NewRun:
+        return NewRun(
             task_id=entry.task_id,
             name=entry.name,
-            status=status,
-            trigger=Trigger.SCHEDULE,
+            status=status.value,
+            queued_at=self.now,
             scheduled_for=span.first,
             scheduled_until=span.last,
             tick_count=span.count,
-            queued_at=self.now,
             finished_at=self.now,
             blocked_by_id=by,
             reason=reason,
@@ -251,19 +261,20 @@ class _Claim:
             self.claimed.over.append(entry.task_id)
             following = None
         self.claimed.moved.append((entry, tick, following))
-        self.states.append(TaskState(task_id=entry.task_id, accounted_until=tick, next_run_at=following))
+        self.states.append(Moved(tick, following, "", entry.task_id))
 
     def _break(self, entry: Entry, error: Exception) -> None:
         before = TaskState(accounted_until=entry.accounted_until)
         self.claimed.moved.append((entry, entry.accounted_until, None))
-        self.states.append(broken(entry.task_id, entry.name, error, before))
+        reason = broken(entry.task_id, entry.name, error, before).broken_reason
+        self.states.append(Moved(entry.accounted_until, None, reason, entry.task_id))
 
     def _write(self) -> None:
         self._join_blocked()
         if self.twice:
             self._leave_out_claimed()
         records.insert_runs(self.rows)
-        records.update_states(self.states, ("accounted_until", "next_run_at", "broken_reason"))
+        records.move_states(self.states)
         if self.skipped:
             TaskState.objects.filter(pk__in=self.skipped).update(skip_next=False)
         records.retire(self.claimed.over, self.now)

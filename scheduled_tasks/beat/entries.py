@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import lru_cache
+from sys import intern
 from typing import Any
 
 from celery import current_app
@@ -70,7 +72,7 @@ def entry_of(
     return Entry(
         task_id=task.pk,
         name=task.name,
-        task=task.task,
+        task=intern(task.task),
         args=content.args or (),
         kwargs=content.kwargs or EMPTY,
         headers=content.headers or EMPTY,
@@ -91,9 +93,14 @@ EMPTY: dict[str, Any] = {}
 
 
 def _options(task: PeriodicTask) -> dict[str, Any]:
-    """Where the task's messages go; one empty dict serves all that do not say."""
-    chosen = {name: getattr(task, name) for name in ROUTING}
-    return {name: value for name, value in chosen.items() if value not in (None, "")} or EMPTY
+    """Where the task's messages go."""
+    return _routing(*(getattr(task, name) for name in ROUTING))
+
+
+@lru_cache(1000)
+def _routing(*values: Any) -> dict[str, Any]:
+    """Without what is empty; one dict, to be left as it is, serves all tasks that say the same."""
+    return {name: value for name, value in zip(ROUTING, values, strict=True) if value not in (None, "")}
 
 
 def _expire_seconds(task: PeriodicTask) -> float | None:

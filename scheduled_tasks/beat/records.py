@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime
-from enum import Enum
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from django.db import connections, router, transaction
 from django.db.models import Case, F, Model, Q, QuerySet, Value, When
@@ -77,42 +77,123 @@ def write_states(states: Sequence[TaskState], fields: Iterable[str]) -> None:
     )
 
 
-def update_states(states: Sequence[TaskState], fields: Sequence[str]) -> None:
-    """Write ``fields`` of states that are there: one prepared statement for all."""
-    connection = connections[database()]
-    quote = connection.ops.quote_name
-    changes = ", ".join(f"{quote(field)} = %s" for field in fields)
-    statement = f"UPDATE {quote(TaskState._meta.db_table)} SET {changes} WHERE {quote('task_id')} = %s"  # noqa: S608
-    ordered = sorted(states, key=lambda state: state.task_id)
-    _execute_many(statement, ordered, (*fields, "task_id"))
+class NewRun(NamedTuple):
+    """A run as beat writes it first; its other columns have their defaults."""
+
+    task_id: int
+    name: str
+    status: str
+    queued_at: datetime
+    scheduled_for: datetime
+    scheduled_until: datetime | None = None
+    tick_count: int = 1
+    celery_id: str | None = None
+    tick: str | None = None
+    expires_at: datetime | None = None
+    open_since: datetime | None = None
+    finished_at: datetime | None = None
+    queue: str = ""
+    args: str = ""
+    kwargs: str = ""
+    blocked_by_id: int | None = None
+    reason: str = ""
 
 
-def insert_runs(runs: Sequence[TaskRun]) -> None:
-    """Write new rows, in this order: one prepared statement for all.
+class Moved(NamedTuple):
+    """How far a task is accounted for after a claim, and when it is due next."""
 
-    Django's own way builds the text of each row anew, which would cost as much as sending its message.
-    """
-    connection = connections[database()]
-    quote = connection.ops.quote_name
-    columns = [field.attname for field in TaskRun._meta.concrete_fields if not field.primary_key]
-    names, places = ", ".join(map(quote, columns)), ", ".join(["%s"] * len(columns))
-    statement = f"INSERT INTO {quote(TaskRun._meta.db_table)} ({names}) VALUES ({places})"  # noqa: S608
-    _execute_many(statement, runs, columns)
+    accounted_until: datetime | None
+    next_run_at: datetime | None
+    broken_reason: str
+    task_id: int
 
 
-def _execute_many(statement: str, rows: Sequence[Model], columns: Sequence[str]) -> None:
-    if not rows:
+def move_states(moved: Sequence[Moved]) -> None:
+    """Write how far tasks are accounted for, whose states are there: one prepared statement for all."""
+    if not moved:
         return
     connection = connections[database()]
+    quote = connection.ops.quote_name
+    table, columns = quote(TaskState._meta.db_table), Moved._fields[:-1]
+    ordered = sorted(moved, key=lambda each: each.task_id)
+    with connection.cursor() as cursor:
+        if connection.vendor == "postgresql":
+            changes = ", ".join(f"{quote(column)} = given.{quote(column)}" for column in columns)
+            source = _recordset(TaskState, Moved._fields)
+            statement = (
+                f"UPDATE {table} AS kept SET {changes} FROM {source} WHERE kept.task_id = given.task_id"  # noqa: S608
+            )
+            cursor.execute(statement, [_as_json(ordered)])
+        else:
+            changes = ", ".join(f"{quote(column)} = %s" for column in columns)
+            statement = f"UPDATE {table} SET {changes} WHERE {quote('task_id')} = %s"  # noqa: S608
+            cursor.executemany(statement, _plain(ordered, connection.ops.adapt_datetimefield_value))
+
+
+def insert_runs(runs: Sequence[NewRun]) -> None:
+    """Write new rows, in this order, with one statement.
+
+    Django's own way builds a model and the text of each row anew, which would cost as much as sending its
+    message.
+    """
+    if not runs:
+        return
+    connection = connections[database()]
+    quote = connection.ops.quote_name
+    given, others = ", ".join(map(quote, NewRun._fields)), _other_defaults()
+    names, values = ", ".join(map(quote, others)), ", ".join(others.values())
+    into = f"INSERT INTO {quote(TaskRun._meta.db_table)} ({given}, {names})"
+    with connection.cursor() as cursor:
+        if connection.vendor == "postgresql":
+            source = _recordset(TaskRun, NewRun._fields)
+            cursor.execute(f"{into} SELECT {given}, {values} FROM {source}", [_as_json(runs)])  # noqa: S608
+        else:
+            places = ", ".join(["%s"] * len(NewRun._fields))
+            rows = _plain(runs, connection.ops.adapt_datetimefield_value)
+            cursor.executemany(f"{into} VALUES ({places}, {values})", rows)
+
+
+def _other_defaults() -> dict[str, str]:
+    """The columns of a run that beat does not give, with their defaults in SQL."""
+    fields = [field for field in TaskRun._meta.concrete_fields if not field.primary_key]
+    return {
+        field.attname: _literal(field.get_default())
+        for field in fields
+        if field.attname not in NewRun._fields
+    }
+
+
+def _literal(default: Any) -> str:
+    if default is None:
+        return "NULL"
+    return f"'{default}'" if isinstance(default, str) else str(default).upper()
+
+
+def _recordset(model: type[Model], columns: Sequence[str]) -> str:
+    """PostgreSQL's table of one JSON text, by which it gets many rows for the price of one value."""
+    connection = connections[database()]
+    fields = {field.attname: field for field in model._meta.concrete_fields}
+    quote = connection.ops.quote_name
+    types = ", ".join(f"{quote(column)} {fields[column].db_type(connection)}" for column in columns)
+    return f"json_to_recordset(%s::json) AS given({types})"
+
+
+def _as_json(rows: Iterable[NewRun | Moved]) -> str:
+    return json.dumps([dict(zip(row._fields, row, strict=True)) for row in rows], default=str)
+
+
+def _plain(rows: Iterable[tuple[Any, ...]], adapted: Callable[[datetime], Any]) -> list[list[Any]]:
+    """``rows`` with their moments ``adapted``: each once, as most rows share theirs."""
+    known: dict[datetime, Any] = {}
 
     def plain(value: Any) -> Any:
-        if isinstance(value, datetime):
-            return connection.ops.adapt_datetimefield_value(value)
-        return value.value if isinstance(value, Enum) else value
+        if not isinstance(value, datetime):
+            return value
+        if value not in known:
+            known[value] = adapted(value)
+        return known[value]
 
-    values = [[plain(getattr(row, column)) for column in columns] for row in rows]
-    with connection.cursor() as cursor:
-        cursor.executemany(statement, values)
+    return [[plain(value) for value in row] for row in rows]
 
 
 def retire(task_ids: Sequence[int], now: datetime) -> None:

@@ -69,6 +69,12 @@ class Header:
         }
 
 
+def is_recorded(headers: Mapping[str, Any]) -> bool:
+    """Whether a message's ``headers`` say that its run has its row, without reading more of them."""
+    own = headers.get(NAME)
+    return isinstance(own, dict) and bool(own.get("recorded"))
+
+
 def moment(value: Any) -> datetime | None:
     """An aware time from ISO 8601 text (a text without a zone is UTC); None when it is not one."""
     if value is None:

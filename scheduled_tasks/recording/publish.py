@@ -15,7 +15,7 @@ from django.utils.translation import gettext_noop
 from ..values import stored
 from . import runs
 from .handover import in_transaction, later, record
-from .header import NAME, Header, moment
+from .header import NAME, Header, is_recorded, moment
 from .session import Session
 from .writer import complaints
 
@@ -49,13 +49,11 @@ def before_publish(
     Inside a transaction the row would stay unseen until its commit while the worker already waits for the
     same unique id, so there the worker opens it.
     """
-    if headers.get("retries") or not headers.get("id"):
+    if headers.get("retries") or not headers.get("id") or is_recorded(headers):
         return
     header = Header.of(headers)
     if header is None:
         _hand_on(headers)
-        return
-    if header.recorded:
         return
     recorded = not in_transaction()
     header = replace(header, recorded=recorded, queued_at=header.queued_at or datetime.now(UTC))
