@@ -1,0 +1,34 @@
+"""Time as the database tells it."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from django.db import models
+
+LONG_AGO = datetime(2000, 1, 1, tzinfo=UTC)
+
+
+class UtcNow(models.Func):
+    """The database server's clock, in UTC, at the start of the statement.
+
+    Django's ``Now()`` is the server's local time on MariaDB and the transaction's start on PostgreSQL;
+    a host's clock is not shared by the machines that compare these times.
+    """
+
+    template = "STATEMENT_TIMESTAMP()"
+    output_field = models.DateTimeField()
+
+    def as_mysql(self, compiler: Any, connection: Any, **context: Any) -> Any:
+        return self.as_sql(compiler, connection, template="UTC_TIMESTAMP(6)", **context)
+
+    def as_sqlite(self, compiler: Any, connection: Any, **context: Any) -> Any:
+        # Doubled twice: for the template and for the statement's own parameters.
+        moment = "STRFTIME('%%%%Y-%%%%m-%%%%d %%%%H:%%%%M:%%%%f', 'now')"
+        return self.as_sql(compiler, connection, template=moment, **context)
+
+
+def elapsed(start: datetime | None, end: datetime | None) -> timedelta | None:
+    """From one moment to another, never negative; None when either is not known."""
+    return None if start is None or end is None else max(end - start, timedelta(0))
