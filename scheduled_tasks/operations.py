@@ -16,6 +16,7 @@ from zoneinfo import ZoneInfo
 
 from django.core.exceptions import ValidationError
 from django.db import transaction
+from django.db.models import F
 from django.utils.translation import gettext as _
 from django_celery_beat.models import IntervalSchedule
 
@@ -197,29 +198,39 @@ def cancel(run_id: int, *, actor: Actor) -> TaskRun:
     if not run.is_open:
         raise Refused("ended", _("This run has already ended."), run=run)
     task = run.task_or_none
-    try:
-        publishing.revoke(run)
-    except publishing.CannotStop as error:
-        raise Refused("pool", str(error), run=run) from error
-    except publishing.Unreachable as error:
-        raise Refused("broker", said(str(error)), run=run) from error
+    with _cancellation_noted(run, CANCELLED_BY % {"name": actor.name[:150]}):
+        try:
+            publishing.revoke(run)
+        except publishing.CannotStop as error:
+            raise Refused("pool", str(error), run=run) from error
+        except publishing.Unreachable as error:
+            raise Refused("broker", said(str(error)), run=run) from error
     with transaction.atomic(using=database()):
-        _cancelled(run, by=actor.name[:150])
+        _cancelled(run)
         if task is not None:
             actor.log(task, _("Cancelled run %(id)s.") % {"id": run.pk})
     run.refresh_from_db()
     return run
 
 
-def _cancelled(run: TaskRun, *, by: str) -> None:
-    """Close the run unless its task is running; then its worker does, and gives this reason."""
-    reason = CANCELLED_BY % {"name": by}
+@contextmanager
+def _cancellation_noted(run: TaskRun, reason: str) -> Iterator[None]:
+    """The worker may be faster than the next statement: it finds the reason, unless the block fails."""
     the_run = TaskRun.objects.filter(pk=run.pk)
-    not_running = the_run.open().exclude(status=Status.RUNNING)
-    not_running.update(status=Status.CANCELLED, finished_at=UtcNow(), open_since=None)
     the_run.update(cancellation=reason)
-    # The worker may have been faster than the line above.
-    the_run.filter(status=Status.CANCELLED).update(reason=reason)
+    try:
+        yield
+    except Refused:
+        the_run.filter(cancellation=reason).update(cancellation=run.cancellation)
+        raise
+
+
+def _cancelled(run: TaskRun) -> None:
+    """Close the run unless its task is running; then its worker does."""
+    not_running = TaskRun.objects.filter(pk=run.pk).open().exclude(status=Status.RUNNING)
+    not_running.update(
+        status=Status.CANCELLED, finished_at=UtcNow(), open_since=None, reason=F("cancellation")
+    )
 
 
 def enable(task_id: int, *, actor: Actor) -> ScheduledTask:

@@ -414,6 +414,17 @@ def test_cancel_says_where_the_pool_cannot_stop_a_task(anna):
     run = make_run(make_task(), Status.RUNNING, process_id=worker.boot_id)
     with pytest.raises(Refused, match="threads pool"):
         operations.cancel(run.pk, actor=anna)
+    run.refresh_from_db()
+    assert run.cancellation == ""
+
+
+def test_the_worker_finds_the_cancellation_noted(anna, monkeypatch):
+    noted = []
+    monkeypatch.setattr(
+        operations.publishing, "revoke", lambda run: noted.append(TaskRun.objects.get(pk=run.pk).cancellation)
+    )
+    operations.cancel(make_run(make_task(), Status.RUNNING).pk, actor=anna)
+    assert noted == ["Cancelled by anna."]
 
 
 def test_skip_next_can_be_taken_back(anna, audit):

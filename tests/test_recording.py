@@ -245,6 +245,15 @@ class TestTransitions:
         runs.end_of_child(session, sent, timed_out, process_id="boot")
         assert (the_run(sent).status, the_run(sent).error) == (Status.TIMED_OUT, "limit")
 
+    def test_a_process_that_a_cancellation_stops_does_not_call_its_run_lost(self, session: Session) -> None:
+        sent = message()
+        mine = attempt(sent)
+        runs.start(session, mine)
+        TaskRun.objects.update(cancellation="Cancelled by anna.")
+        runs.end(session, mine, runs.Ending(status=Status.LOST, reason="interrupted"))
+        run = the_run(sent)
+        assert (run.status, run.reason, run.is_open) == (Status.CANCELLED, "Cancelled by anna.", False)
+
     def test_killed_process_whose_task_celery_repeats(self, session: Session) -> None:
         sent = message()
         runs.start(session, attempt(sent))

@@ -107,10 +107,12 @@ UPDATE "run" SET
     "progress" = %(progress)s
 WHERE "celery_id" = %(celery_id)s AND {ENDABLE} AND {NOT_RETRIED}
 """
+# The process that a cancellation stops says so before the worker's main process tells of the cancellation.
 INTERRUPT = f"""
 UPDATE "run" SET
-    "status" = '{Status.LOST}', "finished_at" = {{ago}}, "open_since" = NULL, "reason" = %(reason)s,
-    "log" = %(log)s, "progress" = %(progress)s
+    "status" = CASE WHEN "cancellation" <> '' THEN '{Status.CANCELLED}' ELSE '{Status.LOST}' END,
+    "finished_at" = {{ago}}, "open_since" = NULL, "log" = %(log)s, "progress" = %(progress)s,
+    "reason" = CASE WHEN "cancellation" <> '' THEN "cancellation" ELSE %(reason)s END
 WHERE "celery_id" = %(celery_id)s AND "token" = %(token)s AND "status" = '{Status.RUNNING}'
 """
 PAUSE = f"""
