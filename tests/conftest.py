@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from example_project.celery import app
+from scheduled_tasks.admin.rendered import memory
 from tests import live
 from tests.plugin import RESULTS
 
@@ -107,3 +108,9 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
             if lines:
                 report.sections.append((f"log of {process.name}", "\n".join(lines)))
     return report
+
+
+@pytest.fixture(autouse=True)
+def no_row_of_another_test() -> None:
+    """Tests use the same ids for other tasks."""
+    memory.clear()

@@ -258,14 +258,14 @@ def test_a_rows_key_is_known_without_making_the_row():
             grace=timedelta(hours=1) if number % 2 else None,
         )
     facts = Facts.read()
-    found = overview.keys(overview.tasks(), facts)
+    found = overview.keys(overview.stored(overview.tasks()), facts)
     assert found == {row.task.pk: row.key for row in overview.rows(overview.tasks(), facts)}
     assert len(set(found.values())) == len(found)
 
 
 def test_only_a_row_tells_the_next_run_that_no_beat_has_accounted_for():
     task = make_task()
-    assert overview.keys(overview.tasks(), Facts.read()) == {task.pk: ""}
+    assert overview.keys(overview.stored(overview.tasks()), Facts.read()) == {task.pk: ""}
 
 
 def test_one_beat_leads_and_the_others_stand_by():

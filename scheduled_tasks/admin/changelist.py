@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
@@ -111,7 +111,7 @@ class TaskPaginator(TasksPaginator):
 
 
 class TaskChangeList(ChangeList):
-    """Django's changelist whose results come as :class:`~scheduled_tasks.admin.row.TaskRow`."""
+    """Django's changelist, which counts its results but does not read them: see ``page`` and ``keys``."""
 
     def __init__(self, request: HttpRequest, *args: Any, **kwargs: Any) -> None:
         self.facts = facts_of(request)
@@ -122,22 +122,36 @@ class TaskChangeList(ChangeList):
         if not self.query and not self.params.get(STATE):
             self.queryset.known_count = self.counts.total
         super().get_results(request)
+        self._page = self.result_list
+        rest = self.result_count - (self.page_num - 1) * self.list_per_page
+        self.result_list = range(rest if self.show_all else min(rest, self.list_per_page))
 
     def get_ordering_field(self, field_name: Any) -> Any:
         """What to sort by; Status stands for what needs a look, which depends on the time."""
         return flags.urgency(self.facts) if field_name == "status" else super().get_ordering_field(field_name)
 
     @cached_property
-    def rows(self) -> list[TaskRow]:
+    def keys(self) -> dict[int, str]:
+        """The keys of the page's rows, in their order."""
+        return overview.keys(overview.stored(self._page), self.facts)
+
+    @cached_property
+    def page(self) -> list[TaskRow]:
         """The page's rows."""
-        return [TaskRow(row) for row in overview.rows(self.result_list, self.facts)]
+        return [TaskRow(row) for row in overview.rows(self._page, self.facts)]
+
+    def read(self, task_ids: Sequence[int]) -> list[TaskRow]:
+        """The rows of these tasks, in any order."""
+        if not task_ids:
+            return []
+        tasks = overview.tasks().filter(pk__in=task_ids)
+        return [TaskRow(row) for row in overview.rows(tasks, self.facts)]
 
     def refresh(self, shown: Mapping[int, str]) -> Refresh:
         """What has changed on this page since its rows had the keys of ``shown``."""
-        keys = overview.keys(self.result_list, self.facts)
+        keys = self.keys
         stale = [pk for pk, key in keys.items() if not key or shown.get(pk) != key]
-        found = overview.rows(overview.tasks().filter(pk__in=stale), self.facts) if stale else []
-        made = {row.task.pk: TaskRow(row) for row in found}
+        made = {row.pk: row for row in self.read(stale)}
         before = dict(zip(keys, [0, *keys], strict=False))
         return Refresh(
             changed=[made[pk] for pk in stale if pk in made and pk in shown and shown[pk] != made[pk].key],

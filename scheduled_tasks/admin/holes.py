@@ -6,7 +6,8 @@ alike in everything else, and a row fills the holes: a page of a hundred rows co
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Collection, Mapping
 from functools import lru_cache
 from html import escape
 
@@ -18,6 +19,9 @@ from . import words
 
 HOLE = "\x00"
 """Stands around a text's name in a rendered template; no template and no translation has it."""
+
+INDENT = re.compile(r"\n\s+")
+"""Space that a template is laid out with, half of a row's bytes."""
 
 Traits = tuple[tuple[str, object], ...]
 """Names and values that many rows have in common."""
@@ -35,6 +39,24 @@ def filled(template: Template, texts: Mapping[str, str], traits: Traits) -> Safe
     return mark_safe("".join(html))  # noqa: S308 - the template's own pieces and escaped texts
 
 
+def partly_filled(
+    template: Template, texts: Mapping[str, str], traits: Traits, left: Collection[str]
+) -> list[str]:
+    """The same with the holes of some texts left: pieces of HTML and names of those texts in turns."""
+    known = frozenset(name for name, text in texts.items() if text)
+    done: list[str] = []
+    html: list[str] = []
+    for n, piece in enumerate(_pieces(template, traits, known, get_language())):
+        if n % 2 == 0:
+            html.append(piece)
+        elif piece in left:
+            done += ["".join(html), piece]
+            html = []
+        else:
+            html.append(_escaped(texts[piece]))
+    return [*done, "".join(html)]
+
+
 def _escaped(text: str) -> str:
     return text if isinstance(text, SafeString) else escape(text)
 
@@ -46,4 +68,4 @@ def _pieces(template: Template, traits: Traits, known: frozenset[str], language:
     named = {"name": holes.get("name", ""), "runs": holes.get("strip_words", "")}
     says = {control: pattern % named for control, pattern in words.row_labels().items()}
     context = {**dict(traits), **holes, "w": words.row_words(), "says": says}
-    return template.render(Context(context)).split(HOLE)
+    return INDENT.sub(" ", template.render(Context(context))).split(HOLE)

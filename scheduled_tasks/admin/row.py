@@ -266,7 +266,7 @@ class TaskRow:
     @cached_property
     def run_key(self) -> str:
         """A new Celery task id: the form that carries it starts one run, however often it is sent."""
-        return str(uuid4())
+        return run_key()
 
     @property
     def row_texts(self) -> dict[str, str]:
@@ -333,3 +333,8 @@ class TaskRow:
     def key(self) -> str:
         """See :attr:`scheduled_tasks.overview.Row.key`."""
         return self.row.key
+
+
+def run_key() -> str:
+    """A new id for a form of Run now."""
+    return str(uuid4())

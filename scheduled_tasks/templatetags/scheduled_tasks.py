@@ -7,7 +7,9 @@ from django.template import Context, Template
 from django.urls import reverse
 from django.utils.safestring import SafeString
 
-from ..admin.holes import filled
+from ..admin.changelist import TaskChangeList
+from ..admin.holes import Traits, filled
+from ..admin.rendered import rows_html
 from ..admin.row import TaskRow
 from ..admin.run import RunRow
 
@@ -19,11 +21,22 @@ def _template(context: Context, name: str) -> Template:
     return context.template.engine.get_template(f"admin/scheduled_tasks/{name}")
 
 
+def _shared(context: Context, oob: str) -> Traits:
+    names = ("list_url", "beat_url", "can_change", "can_run")
+    return ("oob", oob), *((name, context[name]) for name in names)
+
+
 @register.simple_tag(takes_context=True)
 def task_row(context: Context, task: TaskRow, oob: str = "") -> SafeString:
     """A task's row (``_row.html``); ``oob`` says where htmx puts it."""
-    shared = tuple((name, context[name]) for name in ("list_url", "beat_url", "can_change", "can_run"))
-    return filled(_template(context, "_row.html"), task.row_texts, (("oob", oob), *shared, *task.row_traits))
+    traits = (*_shared(context, oob), *task.row_traits)
+    return filled(_template(context, "_row.html"), task.row_texts, traits)
+
+
+@register.simple_tag(takes_context=True)
+def task_rows(context: Context, cl: TaskChangeList) -> SafeString:
+    """The rows (``_row.html``) of a page of tasks, from memory where they are as they were."""
+    return rows_html(_template(context, "_row.html"), _shared(context, ""), cl)
 
 
 @register.simple_tag(takes_context=True)
