@@ -78,6 +78,10 @@ Choice = tuple[str, str, bool]
 """A filter's choice: ``(text, query string, current)``."""
 
 
+Filter = tuple[str, list[Choice]]
+"""A filter: ``(title, choices)``."""
+
+
 class Filtered(Protocol):
     """A list whose filters are attributes and whose addresses come from :meth:`link`."""
 
@@ -93,6 +97,18 @@ def choices(shown: Filtered, name: str, every: str, texts: Mapping[str, str | Pr
     return found + [
         (str(text), shown.link(**{name: key, "page": 1}), key == chosen) for key, text in texts.items()
     ]
+
+
+def status_filter(shown: Filtered) -> Filter:
+    """The filter by status."""
+    texts = {key: text for key, (text, _of) in STATUSES.items()}
+    return _("Filter by status"), choices(shown, "status", _("All"), texts)
+
+
+def period_filter(shown: Filtered) -> Filter:
+    """The filter by when a run was queued."""
+    texts = {key: text for key, (text, _span) in PERIODS.items()}
+    return _("Period"), choices(shown, "period", _("Any time"), texts)
 
 
 def number(text: str, *, most_digits: int = 18) -> int | None:
@@ -162,14 +178,9 @@ class History:
         return [(str(n), self.link(page=n) if isinstance(n, int) else "") for n in pages]
 
     @property
-    def status_links(self) -> list[Choice]:
-        """The filter by status."""
-        return choices(self, "status", _("All"), {key: text for key, (text, _of) in STATUSES.items()})
-
-    @property
-    def period_links(self) -> list[Choice]:
-        """The filter by period."""
-        return choices(self, "period", _("Any time"), {key: text for key, (text, _of) in PERIODS.items()})
+    def filters(self) -> list[Filter]:
+        """What the list can be filtered by."""
+        return [status_filter(self), period_filter(self)]
 
     @property
     def previous(self) -> str:

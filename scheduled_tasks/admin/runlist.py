@@ -16,7 +16,7 @@ from django.utils.translation import gettext as _
 
 from .. import schedules
 from ..models import ScheduledTask, TaskRun, Trigger
-from .history import HEAVY, PERIODS, STATUSES, Choice, choices, number
+from .history import HEAVY, PERIODS, STATUSES, Filter, choices, number, period_filter, status_filter
 from .run import LINE, RunRow
 
 PER_PAGE = 50
@@ -90,17 +90,11 @@ class RunList:
         return self.link(before=self.rows[-1].pk) if more and self.rows else ""
 
     @property
-    def filters(self) -> list[tuple[str, list[Choice]]]:
-        """``(title, choices)`` of each filter."""
+    def filters(self) -> list[Filter]:
+        """What the list can be filtered by."""
         triggers = {value: str(label) for value, label in Trigger.choices}
-        return [
-            (
-                _("Filter by status"),
-                choices(self, "status", _("All"), {k: v[0] for k, v in STATUSES.items()}),
-            ),
-            (_("Filter by trigger"), choices(self, "trigger", _("Any trigger"), triggers)),
-            (_("Period"), choices(self, "period", _("Any time"), {k: v[0] for k, v in PERIODS.items()})),
-        ]
+        by_trigger = _("Filter by trigger"), choices(self, "trigger", _("Any trigger"), triggers)
+        return [status_filter(self), by_trigger, period_filter(self)]
 
     def link(self, **changes: object) -> str:
         """The query string of this list with some values changed, beginning with ``?``."""
