@@ -248,6 +248,19 @@ def test_search_sort_and_pages_live_in_the_address(admin_client: Client) -> None
 
 
 @pytest.mark.parametrize(
+    ("query", "column", "way"),
+    [("", "name", "ascending"), ("?o=-1", "name", "descending"), ("?o=4", "last", "ascending")],
+)
+def test_the_head_of_one_column_says_the_order(
+    admin_client: Client, query: str, column: str, way: str
+) -> None:
+    make_task()
+    text = html(admin_client, query)
+    assert re.findall(r'class="st-c-(\w+)" aria-sort="(\w+)"', text) == [(column, way)]
+    assert query or '<a href="?o=-1">Name' in text
+
+
+@pytest.mark.parametrize(
     "query", ["?state=nonsense", "?p=999", "?o=99", "?q=%00", "?state=failing&state=late"]
 )
 def test_odd_addresses_show_a_list(admin_client: Client, query: str) -> None:

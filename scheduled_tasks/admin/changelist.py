@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from django.contrib import admin
 from django.contrib.admin.templatetags.admin_list import result_headers
-from django.contrib.admin.views.main import PAGE_VAR, ChangeList
+from django.contrib.admin.views.main import ORDER_VAR, PAGE_VAR, ChangeList
 from django.core.paginator import Paginator
 from django.db.models import DurationField, ExpressionWrapper, F, OuterRef, QuerySet, Subquery
 from django.http import HttpRequest
@@ -245,6 +245,10 @@ COLUMNS = {
 def headers(cl: TaskChangeList) -> list[Header]:
     """The heads of the columns that say something, with Django's own links for sorting."""
     heads = dict(zip(cl.list_display, result_headers(cl), strict=True))
+    if ORDER_VAR not in cl.params:  # the order of overview.tasks(), of which Django's list does not know
+        descending = f"-{cl.list_display.index('name')}"
+        toggle = cl.get_query_string({ORDER_VAR: descending})
+        heads["name"].update(sorted=True, ascending=True, url_toggle=toggle)
     return [
         _header(css, heads[column]) if column else Header(css, pgettext("column of switches", "Enabled"))
         for column, css in COLUMNS.items()

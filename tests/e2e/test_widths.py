@@ -68,6 +68,19 @@ def phone(browser: Browser, base_url: str, admin_user: User, log_in: LogIn) -> I
     context.close()
 
 
+def test_checkboxes_are_large_enough_for_a_finger(phone: Page, task: Any) -> None:
+    phone.set_viewport_size({"width": 1024, "height": 768})
+    phone.goto(LIST)
+    boxes = [phone.get_by_label("Select all tasks"), row(phone, task).get_by_role("checkbox")]
+    for box in boxes:
+        expect(box).to_be_visible()
+        size = box.bounding_box()
+        assert size is not None
+        assert min(size["width"], size["height"]) >= 24
+    boxes[1].check()
+    expect(phone.locator(".st-foot")).to_contain_text("1 of")
+
+
 def test_targets_of_the_list_are_large_enough_for_a_finger(phone: Page, task: Any) -> None:
     phone.goto(LIST)
     assert phone.evaluate(TOO_SMALL, CONTROLS) == []
