@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from decimal import Decimal
+from difflib import get_close_matches
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -22,6 +23,8 @@ from .registry import TaskDefinition, registry
 from .task_fields import interval_text
 
 CLEANUP = "celery.backend_cleanup"
+KEYS = ("task", "schedule", "args", "kwargs", "options", "enabled", "description", "relative", "name")
+"""Of an entry of ``CELERY_BEAT_SCHEDULE``. As in django-celery-beat, ``relative`` has no meaning."""
 MOST_VALUES = {column.key: column.high - column.low + 1 for column in COLUMNS}
 
 
@@ -140,6 +143,7 @@ def _cleanup(app: Celery) -> dict[str, Any]:
 
 
 def _of_entry(name: str, entry: Mapping[str, Any], app: Celery) -> Declared:
+    _check_keys(entry)
     options = dict(entry.get("options") or {})
     values: dict[str, Any] = {
         **dict(zip(("schedule", "timezone"), _schedule(entry["schedule"], app), strict=True)),
@@ -158,6 +162,17 @@ def _of_entry(name: str, entry: Mapping[str, Any], app: Celery) -> Declared:
     # Through JSON, as the database will give them back.
     plain = json.loads(json.dumps(values, allow_nan=False))
     return Declared(name=name, task=str(entry["task"]), source=Source.BEAT_SCHEDULE, values=plain)
+
+
+def _check_keys(entry: Mapping[str, Any]) -> None:
+    for key in entry:
+        if key not in KEYS:
+            meant = get_close_matches(str(key), KEYS, n=1)
+            asked = f'; did you mean "{meant[0]}"?' if meant else "."
+            raise _Unsupported(f'its key "{key}" is not known{asked}')
+    for key in ("task", "schedule"):
+        if key not in entry:
+            raise _Unsupported(f"it has no {key}.")
 
 
 def _schedule(value: Any, app: Celery) -> tuple[str, str | None]:

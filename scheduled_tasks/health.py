@@ -26,8 +26,8 @@ BROKER_STALE_AFTER = timedelta(seconds=60)
 class Problem:
     """Something wrong with the machinery: what, what follows from it, and what to do.
 
-    ``code`` is ``"beat"``, ``"scheduler"``, ``"worker"``, ``"queue"``, ``"broker"`` or ``"recorder"``;
-    ``command`` is a shell command that helps, or empty.
+    ``code`` is ``"beat"``, ``"scheduler"``, ``"worker"``, ``"queue"``, ``"broker"`` or ``"recorder"``; the
+    health command adds ``"database"``. ``command`` is a shell command that helps, or empty.
     """
 
     code: str

@@ -640,7 +640,10 @@ def test_an_entry_removed_from_the_beat_schedule_is_gone(app, sync):
         ({"schedule": "every day", "task": "t"}, "is of no kind that can be stored"),
         ({"schedule": timedelta(0), "task": "t"}, "is of no kind that can be stored"),
         ({"schedule": crontab(day_of_month=31), "task": "t", "args": [{1, 2}]}, "TypeError"),
-        ({"schedule": 30}, "KeyError('task')"),
+        ({"schedule": 30}, "it has no task."),
+        ({"task": "t"}, "it has no schedule."),
+        ({"task": "t", "shedule": 30}, 'its key "shedule" is not known; did you mean "schedule"?'),
+        ({"task": "t", "schedule": 30, "one_off": True}, 'its key "one_off" is not known.'),
         (
             {"task": "t", "schedule": 30, "options": {"expires": "soon"}},
             "its expiry must be a number of seconds",

@@ -15,7 +15,7 @@ from django.utils.safestring import SafeString, mark_safe
 from django.utils.translation import get_language, ngettext
 from django.utils.translation import gettext as _
 
-from ..models import Status
+from ..models import OPEN, Status
 from ..recent import RECENT_RUNS
 
 SHORT = 3
@@ -24,7 +24,6 @@ SHORT = 3
 SOLID: Mapping[str, str] = {Status.SUCCEEDED: "b-ok", Status.FAILED: "b-bad"}
 HOLLOW = {Status.TIMED_OUT, Status.LOST}
 DOTTED: Mapping[str, str] = {Status.MISSED: "b-warn", Status.EXPIRED: "b-warn"}
-OPEN = {Status.RUNNING, Status.RETRYING, Status.QUEUED, Status.WAITING}
 PROBLEMS = {Status.FAILED, *HOLLOW, *DOTTED}
 
 
