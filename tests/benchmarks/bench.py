@@ -8,6 +8,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -95,10 +96,19 @@ def site(kind: str) -> Iterator[Site]:
 
 
 def cpu_ms(pid: int) -> float:
-    """Processor time that a process and its children have used, in milliseconds."""
-    parent = psutil.Process(pid)
-    times = [process.cpu_times() for process in (parent, *parent.children(recursive=True))]
-    return sum(each.user + each.system for each in times) * 1000
+    """Processor time that a process and its children have used, in milliseconds.
+
+    By the processes' own clocks: the ticks of ``/proc`` are as long as ten tasks.
+    """
+    children = psutil.Process(pid).children(recursive=True)
+    return (
+        sum(time.clock_gettime(_cpu_clock(each)) for each in (pid, *(child.pid for child in children))) * 1000
+    )
+
+
+def _cpu_clock(pid: int) -> int:
+    """The clock that ``clock_getcpuclockid(3)`` gives on Linux, where Python has it for threads only."""
+    return (~pid << 3) | 2
 
 
 Rounds = list[dict[str, dict[str, float]]]
