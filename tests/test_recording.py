@@ -27,7 +27,7 @@ from scheduled_tasks.recording import writer as writing
 from scheduled_tasks.recording.handover import under_test
 from scheduled_tasks.recording.header import Header
 from scheduled_tasks.recording.publish import after_publish, before_publish
-from scheduled_tasks.recording.session import Session, alias, ordinary_session, own_session
+from scheduled_tasks.recording.session import PREPARE_AFTER, Session, alias, ordinary_session, own_session
 from scheduled_tasks.recording.writer import Complaints, Writer
 from tests.live import wait_for
 
@@ -583,6 +583,31 @@ class TestWriter:
         assert session.connection.settings_dict is not connection.settings_dict
         assert "pool" not in session.connection.settings_dict["OPTIONS"]
         session.close()
+
+
+@pytest.mark.skipif(
+    "connection.vendor != 'postgresql'", reason="only PostgreSQL parses a statement anew each time"
+)
+def test_frequent_statements_are_prepared_unless_a_pooler_forgets_them(transactional_db: None) -> None:
+    session = own_session()
+    prepared = "SELECT COUNT(*) FROM pg_prepared_statements WHERE name LIKE 'scheduled_tasks_%%'"
+
+    def record() -> None:
+        sent = message()
+        runs.queue(session, sent, at=time.monotonic())
+        mine = attempt(sent)
+        runs.start(session, mine)
+        runs.end(session, mine, runs.Ending(status=Status.SUCCEEDED, log="café 100 %"))
+        assert (the_run(sent).status, the_run(sent).log) == (Status.SUCCEEDED, "café 100 %")
+
+    for _ in range(PREPARE_AFTER):
+        record()
+    assert session.fetch(prepared, {}) == [(2,)]
+    session.execute("DEALLOCATE ALL", {})
+    for _ in range(2 * PREPARE_AFTER):
+        record()
+    assert session.fetch(prepared, {}) == [(0,)]
+    session.close()
 
 
 class OtherDatabase:

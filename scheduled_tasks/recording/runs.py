@@ -21,7 +21,7 @@ from django.utils.translation import gettext_noop
 
 from ..models import OPEN, SOFT, Status
 from .header import Header
-from .session import Session
+from .session import Frequent, Session
 
 AGAIN = gettext_noop("An earlier attempt had not ended when this one started.")
 TOO_LATE = gettext_noop("It was cancelled, but a worker had taken it already.")
@@ -34,7 +34,7 @@ def _listed(statuses: frozenset[Status]) -> str:
 
 
 REPLACEABLE = f"""("open_since" IS NOT NULL OR "status" IN ({_listed(SOFT)}))"""
-ENDABLE = f"""({REPLACEABLE} OR "reason" = %(told)s AND "token" IN (%(token)s, ''))"""
+ENDABLE = f"""({REPLACEABLE} OR "reason" = '{TOLD}' AND "token" IN (%(token)s, ''))"""
 STARTABLE = f"""({REPLACEABLE} OR "status" = '{Status.CANCELLED}' AND "started_at" IS NULL)"""
 REASON = f"""
     CASE WHEN %(status)s = '{Status.CANCELLED}' AND "cancellation" <> '' THEN "cancellation"
@@ -66,10 +66,10 @@ OTHERS_ATTEMPT = f"""\
 "status" = '{Status.RUNNING}' AND "token" <> %(token)s AND "retries" = %(retries)s AND NOT %(replaces)s"""
 
 # MariaDB evaluates assignments from left to right: what depends on an old value comes before it changes.
-START = f"""
+START = Frequent(f"""
 UPDATE "run" SET
-    "reason" = CASE WHEN {OTHERS_ATTEMPT} THEN %(again)s
-        WHEN "status" = '{Status.CANCELLED}' THEN %(too_late)s ELSE '' END,
+    "reason" = CASE WHEN {OTHERS_ATTEMPT} THEN '{AGAIN}'
+        WHEN "status" = '{Status.CANCELLED}' THEN '{TOO_LATE}' ELSE '' END,
     "attempts" = "attempts" + CASE WHEN "token" = %(token)s THEN 0 ELSE 1 END,
     "started_at" = COALESCE("started_at", {{ago}}),
     "open_since" = COALESCE("open_since", {{ago}}),
@@ -77,25 +77,25 @@ UPDATE "run" SET
     "process_id" = %(process_id)s, "worker" = %(worker)s, "pid" = %(pid)s, "queue" = %(queue)s,
     "redelivered" = ("redelivered" OR %(redelivered)s)
 WHERE "celery_id" = %(celery_id)s AND {STARTABLE} AND {NOT_RETRIED}
-"""
+""")
 REPEAT = f"""
 UPDATE "run" SET "attempts" = "attempts" + 1,
-    "reason" = CASE WHEN {NOT_RETRIED} THEN %(repeated)s ELSE "reason" END
+    "reason" = CASE WHEN {NOT_RETRIED} THEN '{REPEATED}' ELSE "reason" END
 WHERE "celery_id" = %(celery_id)s AND "token" <> %(token)s
 """
-END = f"""
+END = Frequent(f"""
 UPDATE "run" SET
     "status" = %(status)s, "finished_at" = {{ago}}, "open_since" = NULL, "retries" = %(retries)s,
     "summary" = %(summary)s, "error_type" = %(error_type)s, "error" = %(error)s,
     "traceback" = %(traceback)s, "log" = %(log)s, "progress" = %(progress)s,
-    "reason" = CASE WHEN %(reason)s = '' AND "reason" <> %(told)s THEN "reason" ELSE %(reason)s END
+    "reason" = CASE WHEN %(reason)s = '' AND "reason" <> '{TOLD}' THEN "reason" ELSE %(reason)s END
 WHERE "celery_id" = %(celery_id)s AND "token" = %(token)s AND {ENDABLE}
-"""
+""")
 START_AND_END = f"""
 UPDATE "run" SET
     "reason" = CASE
         WHEN %(reason)s <> '' THEN %(reason)s
-        WHEN {OTHERS_ATTEMPT} THEN %(again)s
+        WHEN {OTHERS_ATTEMPT} THEN '{AGAIN}'
         ELSE ''
     END,
     "attempts" = "attempts" + CASE WHEN "token" = %(token)s THEN 0 ELSE 1 END,
@@ -249,7 +249,7 @@ def queue(session: Session, message: Message, *, at: float) -> None:
 
 def start(session: Session, attempt: Attempt) -> None:
     """Make ``attempt`` the owner of its run's row, opened if nobody has; repeating it does no harm."""
-    params = attempt.params | {"again": AGAIN, "too_late": TOO_LATE, "repeated": REPEATED}
+    params = attempt.params
     found = session.execute(START, params, at=attempt.at)
     if not found and attempt.own_row:
         _open_started(session, params, attempt.at)
@@ -271,12 +271,12 @@ def end(session: Session, attempt: Attempt, ending: Ending) -> None:
         if statement is END and _end_unstarted(session, attempt, ending):
             return
         start(session, attempt)
-    session.execute(statement, attempt.params | ending.params | {"told": TOLD}, at=ending.at)
+    session.execute(statement, attempt.params | ending.params, at=ending.at)
 
 
 def _end_unstarted(session: Session, attempt: Attempt, ending: Ending) -> bool:
     lasted = max(0, int((ending.at - attempt.at) * 1_000_000))
-    params = attempt.params | ending.params | {"again": AGAIN, "told": TOLD, "lasted": lasted}
+    params = attempt.params | ending.params | {"lasted": lasted}
     return bool(session.execute(START_AND_END, params, at=ending.at))
 
 
