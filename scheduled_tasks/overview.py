@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from statistics import median
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from zlib import crc32
 from zoneinfo import ZoneInfo
 
@@ -166,7 +166,7 @@ class Row:
         """Changes whenever anything the row shows does, save what the browser keeps current itself."""
         return _key(
             self.task.fingerprint,  # type: ignore[attr-defined]
-            [(run.id, run.status) for run in self.recent],
+            [[run.id, run.status] for run in self.recent],
             [run for run in self.recent if run.is_open],
             self.facts,
             self.next_run_at,
@@ -237,7 +237,7 @@ def keys(tasks: Sequence[Stored], facts: Facts) -> dict[int, str]:
 
 
 def _stored_key(
-    task: Stored, statuses: Sequence[tuple[int, str]], opened: Mapping[int, OpenRun], facts: Facts
+    task: Stored, statuses: Sequence[list[Any]], opened: Mapping[int, OpenRun], facts: Facts
 ) -> str:
     if task.enabled and not _has_account(task.accounted_until, task.next_run_at, task.broken_reason):
         return ""
@@ -319,7 +319,7 @@ def _is_late(
 
 def _key(
     fingerprint: str,
-    statuses: Sequence[tuple[int, str]],
+    statuses: Sequence[list[Any]],
     opened: Iterable[OpenRun],
     facts: Facts,
     next_run_at: datetime | None,
