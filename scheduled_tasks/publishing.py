@@ -165,12 +165,14 @@ def revoke(run: TaskRun) -> None:
 
 @contextmanager
 def _broker() -> Iterator[Connection]:
-    """A connection of its own, given up after :data:`TIMEOUT`: a page must not wait for a broker."""
+    """A connection of its own, each broker tried once for :data:`TIMEOUT`: a page must not wait for one."""
     options = {"socket_connect_timeout": TIMEOUT, "socket_timeout": TIMEOUT}
     try:
         with current_app.connection_for_write(
             connect_timeout=TIMEOUT, transport_options=options
         ) as connection:
+            # Kombu tries for the whole timeout and two seconds more, and counts no tries of its own.
+            connection.transport_options["max_retries"] = max(0, len(connection.alt) - 1)
             yield connection
     except (UnknownTask, CannotStop):
         raise

@@ -432,6 +432,17 @@ def test_many_refusals_are_counted(admin_client: Client, sent: list[TaskRun]) ->
     assert "3 more tasks were refused." in text
 
 
+def test_an_unreachable_broker_is_waited_for_once(admin_client: Client, broker_down: None) -> None:
+    tasks = [make_task(f"task {n}") for n in range(4)]
+    make_run(tasks[0], Status.RUNNING)
+    values = {"action": "run_selected", "_selected_action": [task.pk for task in tasks], "index": "0"}
+    text = admin_client.post(LIST, values, headers=SCRIPT).content.decode()
+    assert "task 0 was not started" in text
+    assert "3 tasks were not queued. The broker could not be reached" in text
+    assert text.count("st-toast-error") == 2
+    assert list(TaskRun.objects.filter(status=Status.MISSED).values_list("name", flat=True)) == ["task 1"]
+
+
 def test_skip_next_and_back(admin_client: Client) -> None:
     task = make_task()
     response = admin_client.post(f"{LIST}{task.pk}/skip/", {"skip": "1"})

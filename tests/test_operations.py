@@ -427,6 +427,26 @@ def test_the_worker_finds_the_cancellation_noted(anna, monkeypatch):
     assert noted == ["Cancelled by anna."]
 
 
+def test_a_broker_that_refuses_is_not_asked_again(anna, broker_down, monkeypatch):
+    monkeypatch.setattr("kombu.utils.functional.sleep", lambda seconds: pytest.fail("a second try"))
+    with pytest.raises(Refused, match="broker could not be reached"):
+        operations.run_now(make_task().pk, actor=anna, celery_id=new_id())
+
+
+def test_every_broker_of_several_is_asked_once(anna, monkeypatch):
+    monkeypatch.setattr(current_app.conf, "broker_write_url", "amqp://one//;amqp://two//")
+    asked = []
+
+    def establish(transport):
+        asked.append(transport.client.hostname)
+        raise ConnectionRefusedError
+
+    monkeypatch.setattr("kombu.transport.pyamqp.Transport.establish_connection", establish)
+    with pytest.raises(Refused, match="broker could not be reached"):
+        operations.run_now(make_task().pk, actor=anna, celery_id=new_id())
+    assert asked == ["one", "two"]
+
+
 def test_skip_next_can_be_taken_back(anna, audit):
     task = make_task()
     operations.skip_next(task.pk, actor=anna)

@@ -229,12 +229,19 @@ class TaskChanges(TaskPages):
         do: Callable[[int], Any],
         told: Callable[[int], str],
     ) -> None:
-        """Do something to each task; one refusal stops no other, and many do not fill the screen."""
-        done, refused = 0, []
-        for pk in queryset.values_list("pk", flat=True):
+        """Do something to each task; one refusal stops no other, and many do not fill the screen.
+
+        Only a broker that cannot be reached stops all: each task would wait for it anew.
+        """
+        pks = list(queryset.values_list("pk", flat=True))
+        done, refused, unreachable = 0, [], ""
+        for pk in pks:
             try:
                 do(pk)
             except Refused as refusal:
+                if refusal.code == "broker":
+                    unreachable = str(refusal)
+                    break
                 refused.append(str(refusal))
             else:
                 done += 1
@@ -243,6 +250,10 @@ class TaskChanges(TaskPages):
         if more := len(refused[REFUSALS_TOLD:]):
             text = ngettext("%(n)s more task was refused.", "%(n)s more tasks were refused.", more)
             self.message_user(request, text % {"n": more}, messages.ERROR)
+        if unreachable:
+            left = len(pks) - done - len(refused)
+            text = ngettext("%(n)s task was not queued. %(why)s", "%(n)s tasks were not queued. %(why)s", left)
+            self.message_user(request, text % {"n": left, "why": unreachable}, messages.ERROR)
         if done:
             self.message_user(request, told(done) % {"n": done}, messages.SUCCESS)
 
