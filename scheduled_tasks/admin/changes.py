@@ -252,7 +252,9 @@ class TaskChanges(TaskPages):
             self.message_user(request, text % {"n": more}, messages.ERROR)
         if unreachable:
             left = len(pks) - done - len(refused)
-            text = ngettext("%(n)s task was not queued. %(why)s", "%(n)s tasks were not queued. %(why)s", left)
+            text = ngettext(
+                "%(n)s task was not queued. %(why)s", "%(n)s tasks were not queued. %(why)s", left
+            )
             self.message_user(request, text % {"n": left, "why": unreachable}, messages.ERROR)
         if done:
             self.message_user(request, told(done) % {"n": done}, messages.SUCCESS)
