@@ -11,8 +11,7 @@ from django.db import connections, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import F, Q, QuerySet
 
-from ..models import Lease, UtcNow
-from . import records
+from ..models import Lease, UtcNow, database
 
 NAME = "beat"
 
@@ -111,7 +110,7 @@ class LeaderLease:
     @contextmanager
     def leading(self) -> Iterator[None]:
         """A transaction that holds off every other beat until its end. Raises :class:`Fenced`."""
-        connection = connections[records.database()]
+        connection = connections[database()]
         outermost = not connection.in_atomic_block
         with transaction.atomic(using=connection.alias):
             if outermost:

@@ -13,7 +13,7 @@ from django.db.models import Case, F, Model, Q, QuerySet, Value, When
 from django.utils.translation import gettext_noop
 from django_celery_beat.models import PeriodicTask, PeriodicTasks
 
-from ..models import Status, TaskRun, TaskState
+from ..models import Status, TaskRun, TaskState, database
 
 CHUNK = 500
 """Rows in one statement."""
@@ -27,11 +27,6 @@ def chunks(items: Sequence[T]) -> Iterator[Sequence[T]]:
     """``items`` in portions that fit one statement."""
     for start in range(0, len(items), CHUNK):
         yield items[start : start + CHUNK]
-
-
-def database() -> str:
-    """The alias of the database that the runs are in."""
-    return router.db_for_write(TaskRun)
 
 
 def unsent() -> QuerySet[TaskRun]:

@@ -15,7 +15,7 @@ from django.db import InterfaceError, OperationalError, connections
 from django.utils.translation import gettext_noop
 from django_celery_beat.schedulers import DatabaseScheduler
 
-from ..models import ProcessKind, Status, TaskRun
+from ..models import ProcessKind, Status, TaskRun, database
 from ..processes import Heartbeat
 from ..reaper import Reaper
 from ..sync import sync_at_beat_start
@@ -115,7 +115,7 @@ class Scheduler(DatabaseScheduler):
 
     def start_heartbeat(self) -> Heartbeat:
         """Show this process, whether it leads or stands by."""
-        watch = self.watch = Watch(connections[records.database()])
+        watch = self.watch = Watch(connections[database()])
 
         def look_around() -> None:
             watch.look()
@@ -376,4 +376,4 @@ class Scheduler(DatabaseScheduler):
 
     def _drop_database(self) -> None:
         with suppress(Exception):  # it is broken anyway
-            connections[records.database()].close()
+            connections[database()].close()
