@@ -21,13 +21,13 @@ from django.test.utils import CaptureQueriesContext
 from django_celery_beat.models import IntervalSchedule, PeriodicTask
 
 from scheduled_tasks import recording
-from scheduled_tasks.models import Status, TaskRun, Trigger, database_now
+from scheduled_tasks.models import ScheduledTask, Status, TaskRun, Trigger, database, database_now
 from scheduled_tasks.recording import endings, runs
 from scheduled_tasks.recording import writer as writing
 from scheduled_tasks.recording.handover import under_test
 from scheduled_tasks.recording.header import Header
 from scheduled_tasks.recording.publish import after_publish, before_publish
-from scheduled_tasks.recording.session import PREPARE_AFTER, Session, alias, ordinary_session, own_session
+from scheduled_tasks.recording.session import PREPARE_AFTER, Session, ordinary_session, own_session
 from scheduled_tasks.recording.writer import Complaints, Writer
 from tests.live import wait_for
 
@@ -614,12 +614,12 @@ class OtherDatabase:
     """A router that keeps this app's rows elsewhere."""
 
     def db_for_write(self, model: type, **hints: object) -> str | None:
-        return "elsewhere" if model is TaskRun else None
+        return "elsewhere" if model is ScheduledTask else None
 
 
 @override_settings(DATABASE_ROUTERS=[OtherDatabase()])
 def test_routers_say_which_database() -> None:
-    assert alias() == "elsewhere"
+    assert database() == "elsewhere"
 
 
 def test_an_outbox_makes_no_test(monkeypatch: pytest.MonkeyPatch) -> None:

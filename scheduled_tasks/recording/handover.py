@@ -12,7 +12,8 @@ from collections.abc import Callable, Hashable
 from django.db import connections
 
 from ..conf import settings
-from .session import Session, Write, alias, ordinary_session
+from ..models import database
+from .session import Session, Write, ordinary_session
 from .writer import Answer, Order, Writer, complaints
 
 FORK_WAIT = 1.0
@@ -71,7 +72,7 @@ def ask(question: Callable[[Session], Answer], timeout: float) -> Answer:
 
 def in_transaction() -> bool:
     """Whether the calling thread is inside a transaction on the database of the runs."""
-    return connections[alias()].in_atomic_block
+    return connections[database()].in_atomic_block
 
 
 def under_test() -> bool:

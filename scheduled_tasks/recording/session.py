@@ -12,13 +12,13 @@ from hashlib import blake2b
 from typing import Any
 
 from django.conf import settings as django_settings
-from django.db import DataError, OperationalError, ProgrammingError, connections, router, transaction
+from django.db import DataError, OperationalError, ProgrammingError, connections, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import Choices
 from django.db.utils import load_backend
 from django_celery_beat.models import PeriodicTask
 
-from ..models import Process, TaskRun
+from ..models import Process, TaskRun, database
 
 TABLES = {
     "run": TaskRun._meta.db_table,
@@ -82,11 +82,6 @@ TYPES = {
     "replaces": "boolean",
 }
 """Types of a prepared statement's parameters that are not texts."""
-
-
-def alias() -> str:
-    """The database that runs are written to, as the project's routers say."""
-    return router.db_for_write(TaskRun)
 
 
 class Session:
@@ -254,7 +249,7 @@ Write = Callable[[Session], object]
 
 def own_session() -> OwnSession:
     """A session on a connection that Django, Celery and the project's code know nothing of."""
-    name = alias()
+    name = database()
     chosen = copy.deepcopy(connections.settings[name])
     chosen |= {"AUTOCOMMIT": True, "ATOMIC_REQUESTS": False}
     backend = load_backend(chosen["ENGINE"])
@@ -275,4 +270,4 @@ def set_timeouts(connection: BaseDatabaseWrapper) -> None:
 
 def ordinary_session() -> Session:
     """A session on the calling thread's own Django connection."""
-    return Session(connections[alias()])
+    return Session(connections[database()])
