@@ -15,8 +15,9 @@ from ..models import Lease, UtcNow, database
 
 NAME = "beat"
 
-TTL = timedelta(seconds=20)
-"""How long a leader that falls silent keeps the lead."""
+TTL = timedelta(seconds=15)
+"""How long a leader that falls silent keeps the lead. A standby notices within :data:`POLL_EVERY`; that
+leaves it half of 30 seconds for reading all tasks on a busy machine."""
 
 RENEW_EVERY = 5.0
 """Seconds between two renewals."""
@@ -24,9 +25,10 @@ RENEW_EVERY = 5.0
 POLL_EVERY = 1.0
 """Seconds between two looks of a standby at the lease."""
 
-SILENCE = 15
+SILENCE = 10
 """Seconds after which the server ends a transaction of a leader that says nothing more: it holds the lease's
-row, and the server may not notice for hours that the leader's host is gone."""
+row, and the server may not notice for hours that the leader's host is gone. Less than :data:`TTL`, so that
+the next leader need not wait for it."""
 
 
 class Fenced(Exception):

@@ -20,7 +20,7 @@ from tests.chaos.proxy import Proxy
 from tests.guard import Guarded
 from tests.live import Beat, Worker, wait_for
 
-from .test_beat import LEADS, every_second, no_other_jobs, succeeded
+from .test_beat import LEADS, PERIOD, TAKEOVER, every_second, no_other_jobs, succeeded
 from .test_beat_outages import accounted_to_the_last
 
 __all__ = ["every_second", "no_other_jobs"]
@@ -115,7 +115,7 @@ def test_host_cut_off_from_the_database(
     wait_for(lambda: succeeded(every_second, 3), message="runs of the first")
 
     hosts[0].cut_off_from_database()
-    second.wait_for_log(LEADS, timeout=45)
+    wait_for(lambda: sent(second), timeout=TAKEOVER + PERIOD, message="the first run that the second sends")
     before = sent(first)
     newest = TaskRun.objects.latest("id").pk
     wait_for(lambda: TaskRun.objects.filter(id__gt=newest).count() > 3, message="runs of the second")
