@@ -4,12 +4,24 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import NamedTuple
 
-from django.db.models import Exists, OuterRef, QuerySet
+from django.db.models import Case, Exists, F, OuterRef, Q, QuerySet, Value, When
 from django.utils.functional import cached_property
 
 from .models import Lease, Process, ProcessKind, ScheduledTask, UtcNow, database_now
 from .processes import STALE_AFTER
+
+
+class Use(NamedTuple):
+    """What some tasks have in common: when that was read, the queue that they name, the Celery task that
+    decides where they name none, and the grace time."""
+
+    now: datetime
+    enabled: bool
+    queue: str | None
+    unrouted: str
+    grace: timedelta | None
 
 
 @dataclass(frozen=True)
@@ -29,24 +41,29 @@ class Facts:
         if processes:
             return cls(now=processes[0].now, processes=processes)  # type: ignore[attr-defined]
         uses = _uses()
-        facts = cls(now=max((now for now, *_rest in uses), default=None) or database_now(), processes=())
+        facts = cls(now=max((use.now for use in uses), default=None) or database_now(), processes=())
         vars(facts)["uses"] = uses
         return facts
 
     @cached_property
-    def uses(self) -> set[tuple[datetime, bool, str | None, timedelta | None]]:
+    def uses(self) -> set[Use]:
         """What tasks use: one statement more, for the whole list only."""
         return _uses()
 
     @property
     def queues(self) -> frozenset[str]:
         """Queues that enabled tasks name."""
-        return frozenset(queue for _now, enabled, queue, _grace in self.uses if enabled and queue)
+        return frozenset(use.queue for use in self.uses if use.enabled and use.queue)
+
+    @property
+    def unrouted(self) -> frozenset[str]:
+        """Celery tasks of enabled tasks that say nothing about where their messages go."""
+        return frozenset(use.unrouted for use in self.uses if use.enabled and use.unrouted)
 
     @property
     def graces(self) -> frozenset[timedelta | None]:
         """Grace times in use; None stands for the project's."""
-        return frozenset(grace for *_rest, grace in self.uses) | {None}
+        return frozenset(use.grace for use in self.uses) | {None}
 
     @staticmethod
     def _processes() -> QuerySet[Process]:
@@ -80,11 +97,13 @@ class Facts:
         return process is None or self.is_silent(process)
 
 
-def _uses() -> set[tuple[datetime, bool, str | None, timedelta | None]]:
-    """When that was read, whether enabled, queue and grace time: as many rows as there are differences."""
-    return set(
+def _uses() -> set[Use]:
+    """As many as there are differences."""
+    unnamed = (Q(queue=None) | Q(queue="")) & (Q(exchange=None) | Q(exchange=""))
+    rows = (
         ScheduledTask.objects.order_by()
-        .annotate(now=UtcNow())
-        .values_list("now", "enabled", "queue", "scheduled_state__grace")
+        .annotate(now=UtcNow(), unrouted=Case(When(unnamed, then=F("task")), default=Value("")))
+        .values_list("now", "enabled", "queue", "unrouted", "scheduled_state__grace")
         .distinct()
     )
+    return {Use(*row) for row in rows}

@@ -9,6 +9,7 @@ from datetime import timedelta
 from celery import current_app
 from django.utils.translation import gettext as _
 
+from . import publishing
 from .facts import Facts
 from .models import Process, ProcessKind
 
@@ -92,7 +93,8 @@ def _queues(facts: Facts) -> Iterator[Problem]:
     if not workers:
         return
     served = {queue for worker in workers for queue in worker.queues}
-    for queue in sorted(facts.queues - served):
+    by_default = {queue for name in facts.unrouted if (queue := publishing.queue_of(name))}
+    for queue in sorted((facts.queues | by_default) - served):
         yield Problem(
             code="queue",
             cause=_("No running worker listens to the queue “%(queue)s”.") % {"queue": queue},

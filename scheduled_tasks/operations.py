@@ -52,8 +52,9 @@ class Actor:
 class Refused(Exception):
     """An operation that was not carried out; its text is one sentence for the person.
 
-    ``code`` is one of ``"gone"``, ``"overlap"``, ``"arguments"``, ``"broker"``, ``"unknown_task"``,
-    ``"timezone"``, ``"kind"``, ``"conflict"``, ``"no_default"``, ``"ended"``, ``"pool"``, ``"invalid"``.
+    ``code`` is one of ``"gone"``, ``"overlap"``, ``"arguments"``, ``"broker"``, ``"message"``,
+    ``"unknown_task"``, ``"timezone"``, ``"kind"``, ``"conflict"``, ``"no_default"``, ``"ended"``, ``"pool"``,
+    ``"invalid"``.
     ``run`` is the run concerned, where there is one.
     """
 
@@ -148,6 +149,9 @@ def _send(task: ScheduledTask, run: TaskRun, message: publishing.Message) -> Non
     except publishing.Unreachable as error:
         _close_unsent(run, Status.MISSED, str(error))
         raise Refused("broker", said(str(error)), run=run) from error
+    except publishing.BadMessage as error:
+        _close_unsent(run, Status.FAILED, str(error))
+        raise Refused("message", said(str(error)), run=run) from error
     TaskRun.objects.filter(pk=run.pk).update(sent_at=UtcNow())
 
 
@@ -205,6 +209,8 @@ def cancel(run_id: int, *, actor: Actor) -> TaskRun:
             raise Refused("pool", str(error), run=run) from error
         except publishing.Unreachable as error:
             raise Refused("broker", said(str(error)), run=run) from error
+        except publishing.BadMessage as error:
+            raise Refused("message", said(str(error)), run=run) from error
     with transaction.atomic(using=database()):
         _cancelled(run)
         if task is not None:

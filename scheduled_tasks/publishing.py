@@ -14,6 +14,7 @@ from typing import Any
 from celery import current_app
 from django.utils.translation import gettext as _
 from kombu.connection import Connection
+from kombu.exceptions import OperationalError
 
 from . import reasons
 from .facts import Facts
@@ -28,11 +29,14 @@ MANUAL_EXPIRES = timedelta(days=1)
 
 POOLS_THAT_STOP = ("prefork",)
 
+ROUTING = ("queue", "exchange", "routing_key", "priority")
+"""What a task's row may say about where its messages go."""
+
 logger = logging.getLogger(__name__)
 
 
 class BadMessage(ValueError):
-    """Arguments that cannot be sent; the text is one of :mod:`.reasons`."""
+    """A message that no broker can be given; the text is one of :mod:`.reasons`."""
 
 
 class Unreachable(Exception):
@@ -95,7 +99,10 @@ def _json(text: str | None, kind: type, what: str) -> Any:
 
 
 def send(task: ScheduledTask, run: TaskRun, message: Message) -> None:
-    """Publish the message of a committed run. Raises :class:`UnknownTask` and :class:`Unreachable`."""
+    """Publish the message of a committed run.
+
+    Raises :class:`UnknownTask`, :class:`Unreachable` and :class:`BadMessage`.
+    """
     known = Facts.read().known_tasks
     if known is not None and task.task not in known:
         raise UnknownTask(reasons.UNKNOWN_TASK % {"task": task.task})
@@ -108,11 +115,7 @@ def send(task: ScheduledTask, run: TaskRun, message: Message) -> None:
         "recorded": True,
         "retry_of": run.retry_of_id,
     }
-    options = {
-        name: value
-        for name in ("queue", "exchange", "routing_key", "priority")
-        if (value := getattr(task, name)) not in (None, "")
-    }
+    options = {name: value for name in ROUTING if (value := getattr(task, name)) not in (None, "")}
     celery_task = _as_coded(task.task)
     publish = (
         celery_task.apply_async if celery_task is not None else partial(current_app.send_task, task.task)
@@ -146,13 +149,35 @@ def _import_task_modules() -> None:
         logger.exception("The task modules could not be imported; options in their code do not count here.")
 
 
+@cache
+def queue_of(name: str) -> str | None:
+    """The queue that code and Celery's settings choose for the Celery task ``name``.
+
+    None where that cannot be told: an exchange may lead to any queue, and a project's own router may want to
+    see the arguments.
+    """
+    task = _as_coded(name)
+    coded = {option: value for option in ROUTING if (value := getattr(task, option, None)) is not None}
+    if "exchange" in coded:
+        return None
+    try:
+        queue: Any = current_app.amqp.router.route(coded, name, task_type=task).get("queue")
+    except Exception:
+        logger.exception("The queue of %s cannot be told.", name)
+        return None
+    return None if queue is None else str(getattr(queue, "name", queue))
+
+
 def expires(task: ScheduledTask) -> timedelta:
     """How long a run of the task that a person starts waits for a worker: its own setting, or a day."""
     return timedelta(seconds=task.expire_seconds) if task.expire_seconds else MANUAL_EXPIRES
 
 
 def revoke(run: TaskRun) -> None:
-    """Tell the workers to stop a run. Raises :class:`CannotStop`, :class:`Unreachable`."""
+    """Tell the workers to stop a run.
+
+    Raises :class:`CannotStop`, :class:`Unreachable` and :class:`BadMessage`.
+    """
     running = run.status == Status.RUNNING
     process = Process.objects.filter(pk=run.process_id, kind=ProcessKind.WORKER).first()
     if running and process is not None and process.pool not in POOLS_THAT_STOP:
@@ -165,16 +190,22 @@ def revoke(run: TaskRun) -> None:
 
 @contextmanager
 def _broker() -> Iterator[Connection]:
-    """A connection of its own, each broker tried once for :data:`TIMEOUT`: a page must not wait for one."""
+    """A connection of its own, each broker tried once for :data:`TIMEOUT`: a page must not wait for one.
+
+    Raises :class:`Unreachable` for what the broker does, :class:`BadMessage` for what else goes wrong inside.
+    """
     options = {"socket_connect_timeout": TIMEOUT, "socket_timeout": TIMEOUT}
     try:
-        with current_app.connection_for_write(
-            connect_timeout=TIMEOUT, transport_options=options
-        ) as connection:
+        connection = current_app.connection_for_write(connect_timeout=TIMEOUT, transport_options=options)
+        failures = (OperationalError, OSError, *connection.connection_errors, *connection.channel_errors)
+    except Exception as error:  # an address that no transport knows
+        raise Unreachable(reasons.NO_BROKER % {"error": error}) from error
+    try:
+        with connection:
             # Kombu tries for the whole timeout and two seconds more, and counts no tries of its own.
             connection.transport_options["max_retries"] = max(0, len(connection.alt) - 1)
             yield connection
-    except (UnknownTask, CannotStop):
-        raise
-    except Exception as error:  # each transport raises its own
+    except failures as error:
         raise Unreachable(reasons.NO_BROKER % {"error": error}) from error
+    except Exception as error:  # a serializer, or a Celery task's own way to send, may raise anything
+        raise BadMessage(reasons.NOT_SENDABLE % {"error": error}) from error

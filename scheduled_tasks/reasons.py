@@ -11,6 +11,7 @@ from django.utils.translation import gettext, gettext_noop
 
 NOT_SENT = gettext_noop("It could not be sent: %(error)s")
 NO_BROKER = gettext_noop("The broker could not be reached: %(error)s")
+NOT_SENDABLE = gettext_noop("The message cannot be sent as it is: %(error)s")
 UNKNOWN_TASK = gettext_noop("No running worker knows the task “%(task)s”.")
 CANCELLED_BY = gettext_noop("Cancelled by %(name)s.")
 NOT_STORED = gettext_noop("Celery could not store how it ended: %(error)s")
@@ -37,8 +38,8 @@ def _pattern(sentence: str) -> re.Pattern[str]:
 
 
 WITH_DETAILS = (
-    NOT_SENT, NO_BROKER, UNKNOWN_TASK, CANCELLED_BY, NOT_STORED, NOT_SCHEDULABLE, UNREADABLE_ROW,
-    UNREADABLE_CRON, UNUSABLE_INTERVAL, UNUSABLE_SOLAR, UNFIT_ARGUMENTS, NOT_JSON, WRONG_JSON,
+    NOT_SENT, NO_BROKER, NOT_SENDABLE, UNKNOWN_TASK, CANCELLED_BY, NOT_STORED, NOT_SCHEDULABLE,
+    UNREADABLE_ROW, UNREADABLE_CRON, UNUSABLE_INTERVAL, UNUSABLE_SOLAR, UNFIT_ARGUMENTS, NOT_JSON, WRONG_JSON,
 )  # fmt: skip
 _PATTERNS = [(sentence, _pattern(sentence)) for sentence in WITH_DETAILS]
 

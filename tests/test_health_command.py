@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import io
 import json
+from collections.abc import Iterator
 from datetime import timedelta
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from celery import current_app
 from django.core.management import call_command
 from django.db import OperationalError
 from django.utils import translation
@@ -16,6 +18,9 @@ from django.utils import translation
 import scheduled_tasks.health
 from scheduled_tasks.facts import Facts
 from scheduled_tasks.models import Process, ProcessKind, database_now
+from scheduled_tasks.publishing import queue_of
+from tests import tasks
+from tests.factories import make_task
 
 pytestmark = pytest.mark.django_db
 
@@ -110,3 +115,51 @@ def test_the_command_that_helps_names_the_projects_app(
         f"celery -A {told} beat -S scheduled_tasks",
         f"celery -A {told} worker",
     ]
+
+
+def watched() -> list[str]:
+    """The queues that no worker is said to listen to, while one listens to ``other``."""
+    process(ProcessKind.WORKER, queues=["other"])
+    process(ProcessKind.BEAT, loop_at=database_now())
+    problems = json.loads(health("--json")[1])["problems"]
+    return [problem["command"].split()[-1] for problem in problems if problem["code"] == "queue"]
+
+
+@pytest.fixture
+def other_default_queue() -> Iterator[None]:
+    conf, before = current_app.conf, current_app.conf.task_default_queue
+    conf.task_default_queue = "by-default"
+    queue_of.cache_clear()
+    yield
+    conf.task_default_queue = before
+    queue_of.cache_clear()
+
+
+@pytest.mark.usefixtures("other_default_queue")
+def test_the_default_queue_counts_when_a_task_names_none() -> None:
+    make_task()
+    assert watched() == ["by-default"]
+
+
+@pytest.mark.usefixtures("other_default_queue")
+@pytest.mark.parametrize("values", [{"queue": "other"}, {"exchange": "topics"}, {"enabled": False}])
+def test_the_default_queue_does_not_count_when_no_task_uses_it(values: dict[str, Any]) -> None:
+    make_task(**values)
+    assert watched() == []
+
+
+@pytest.mark.usefixtures("other_default_queue")
+def test_what_code_says_of_a_tasks_queue_comes_before_the_default(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tasks.add, "queue", "by-code", raising=False)
+    make_task(task=tasks.add.name)
+    assert watched() == ["by-code"]
+
+
+@pytest.mark.usefixtures("other_default_queue")
+def test_a_router_that_wants_more_than_a_name_accuses_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*args: Any, **kwargs: Any) -> None:
+        raise TypeError("no arguments")
+
+    monkeypatch.setattr(current_app.amqp.router, "route", fail)
+    make_task()
+    assert watched() == []

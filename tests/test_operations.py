@@ -7,8 +7,10 @@ import uuid
 from datetime import timedelta
 
 import pytest
+from amqp.exceptions import AccessRefused
 from celery import current_app
 from django_celery_beat.models import ClockedSchedule, CrontabSchedule, IntervalSchedule, PeriodicTasks
+from kombu.exceptions import EncodeError, OperationalError
 
 from scheduled_tasks import operations, publishing, schedules
 from scheduled_tasks.cron import InvalidCron
@@ -107,6 +109,42 @@ def test_a_broker_that_is_down_leaves_a_row_that_says_so(anna, broker_down):
     assert refused.value.code == "broker"
     assert (run.status, run.is_open) == (Status.MISSED, False)
     assert "broker could not be reached" in run.reason
+
+
+@pytest.mark.parametrize("wrong", [EncodeError("no JSON"), TypeError("not that way"), ValueError("no")])
+def test_a_message_that_cannot_be_made_does_not_accuse_the_broker(anna, monkeypatch, wrong):
+    def apply_async(*args, **kwargs):
+        raise wrong
+
+    monkeypatch.setattr(tasks.add, "apply_async", apply_async)
+    task = make_task(task=tasks.add.name, args="[1, 2]")
+    with pytest.raises(Refused, match=f"cannot be sent as it is: {wrong}") as refused:
+        operations.run_now(task.pk, actor=anna, celery_id=new_id())
+    assert refused.value.code == "message"
+    run = TaskRun.objects.get()
+    assert (run.status, run.is_open) == (Status.FAILED, False)
+    assert "broker" not in run.reason
+
+
+@pytest.mark.parametrize(
+    "wrong", [OperationalError("gone"), ConnectionResetError("reset"), AccessRefused("no")]
+)
+def test_what_the_broker_does_is_told_as_such(anna, monkeypatch, wrong):
+    def apply_async(*args, **kwargs):
+        raise wrong
+
+    monkeypatch.setattr(tasks.add, "apply_async", apply_async)
+    task = make_task(task=tasks.add.name, args="[1, 2]")
+    with pytest.raises(Refused, match="broker could not be reached") as refused:
+        operations.run_now(task.pk, actor=anna, celery_id=new_id())
+    assert refused.value.code == "broker"
+    assert TaskRun.objects.get().status == Status.MISSED
+
+
+def test_a_broker_address_that_no_transport_knows_is_told_as_such(anna, monkeypatch):
+    monkeypatch.setattr(current_app.conf, "broker_write_url", "nonsense://localhost")
+    with pytest.raises(Refused, match="broker could not be reached"):
+        operations.run_now(make_task().pk, actor=anna, celery_id=new_id())
 
 
 def test_a_task_no_worker_knows_leaves_a_row_that_says_so(anna):

@@ -13,12 +13,10 @@ from celery.utils.log import get_logger
 from django_celery_beat.models import PeriodicTask
 
 from ..models import Misfire, Overlap, ScheduledTask, TaskState
-from ..publishing import BadMessage, message
+from ..publishing import ROUTING, BadMessage, message
 from ..reasons import NOT_SCHEDULABLE
 from ..schedules import Unschedulable
 from .ticks import INSTANT, Timetable
-
-ROUTING = ("queue", "exchange", "routing_key", "priority")
 
 CLOCK_TOLERANCE = timedelta(minutes=1)
 """How far ahead of the clock a task may be accounted for before the clock counts as set back."""

@@ -19,10 +19,11 @@ from django_celery_beat.models import (
 )
 
 from ..models import ScheduledTask, TaskState
+from ..publishing import ROUTING
 from ..reasons import NO_SCHEDULE, UNREADABLE_ROW
 from ..schedules import Unschedulable
 from . import records
-from .entries import ROUTING, Entry, broken, entry_of, planned
+from .entries import Entry, broken, entry_of, planned
 from .ticks import Timetable
 
 KINDS: dict[str, type[Model]] = {
