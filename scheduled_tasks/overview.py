@@ -118,11 +118,6 @@ class Row:
         """The newest run, ended or not; ticks that did not run are not runs."""
         return next((run for run in self.recent if run.status not in (Status.SKIPPED, Status.MISSED)), None)
 
-    @property
-    def last_duration(self) -> timedelta | None:
-        """How long the newest run took that has ended."""
-        return next((run.duration for run in self.recent if run.duration is not None), None)
-
     @cached_property
     def usual(self) -> timedelta | None:
         """The median duration of its recent successful runs, when there are enough of them."""

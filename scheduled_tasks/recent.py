@@ -13,7 +13,7 @@ from django.conf import settings as django_settings
 from django.db import connections
 from django.db.models import OuterRef, Subquery
 
-from .models import OPEN, OUTCOMES, ScheduledTask, Status, TaskRun, decoded
+from .models import OPEN, OUTCOMES, ScheduledTask, TaskRun, decoded
 
 RECENT_RUNS = 30
 """How many of its newest runs a task's row carries: the strip, the streak, the usual duration."""
@@ -61,11 +61,6 @@ class RecentRun(NamedTuple):
         """See :attr:`.models.TaskRun.progress_data`."""
         value = decoded(self.progress)
         return value if isinstance(value, dict) else None
-
-    @property
-    def status_label(self) -> str:
-        """The status in words."""
-        return str(Status(self.status).label)
 
 
 SELECTED = (

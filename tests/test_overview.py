@@ -34,13 +34,7 @@ def names(flag):
 def test_a_task_that_never_ran_is_idle():
     row = row_of(make_task())
     assert row.word == State.IDLE
-    assert (row.last_run, row.outcome, row.last_duration, row.usual, row.streak) == (
-        None,
-        None,
-        None,
-        None,
-        0,
-    )
+    assert (row.last_run, row.outcome, row.usual, row.streak) == (None, None, None, 0)
 
 
 def test_a_good_outcome_makes_it_active():
@@ -48,7 +42,7 @@ def test_a_good_outcome_makes_it_active():
     make_run(task, took=2)
     row = row_of(task)
     assert row.word == State.ACTIVE
-    assert row.last_duration == timedelta(seconds=2)
+    assert row.last_run.duration == timedelta(seconds=2)
 
 
 def test_the_last_outcome_stays_known_while_a_new_run_runs():
