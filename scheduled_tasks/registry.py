@@ -27,6 +27,7 @@ MISFIRES = ("run_once", "ignore")
 GREATEST = 2**31 - 1
 LONGEST = timedelta(days=36_500)
 """A grace or retention beyond it would leave the calendar, or the database's column."""
+NEVER_RUN = (inspect.iscoroutinefunction, inspect.isgeneratorfunction, inspect.isasyncgenfunction)
 NAME_LENGTH = 200
 """Characters a task's name, its Celery name and its queue may have: django-celery-beat's columns."""
 
@@ -224,6 +225,10 @@ def _celery_task(function: Callable[..., Any], task_name: str | None, options: d
     if not _is_celery_task(function):
         if not callable(function):
             raise TypeError(f"it must decorate a function, not {function!r}.")
+        if any(each(function) for each in NEVER_RUN):
+            raise TypeError(
+                "it is async or a generator, whose body Celery never runs; give a plain function."
+            )
         return shared_task(**options)(function)
     if options:
         given = ", ".join(sorted("task_name" if key == "name" else key for key in options))

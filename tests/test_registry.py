@@ -205,6 +205,30 @@ def test_only_functions_and_tasks_can_be_declared():
         scheduled_task("@daily", name="five")(5)
 
 
+async def awaited():
+    pass
+
+
+def generated():
+    yield
+
+
+async def both():
+    yield
+
+
+@pytest.mark.parametrize("function", [awaited, generated, both])
+def test_functions_that_a_call_does_not_run_are_refused(declared, function):
+    with pytest.raises(WrongDeclaration, match="it is async or a generator"):
+        scheduled_task("@daily")(function)
+    assert declared == {}
+
+
+def test_a_task_made_for_a_pool_of_its_own_may_be_async(declared):
+    scheduled_task("@daily", name="async")(shared_task(name="tests.async")(awaited))
+    assert list(declared) == ["async"]
+
+
 def test_options_for_celery_belong_where_the_task_is_made():
     task = shared_task(name="tests.made_elsewhere")(job)
     with pytest.raises(WrongDeclaration, match="max_retries, task_name: this is a Celery task already"):
