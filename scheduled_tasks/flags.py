@@ -60,10 +60,10 @@ def _in(values: Iterable[str]) -> str:
 
 
 OUTCOME = (
-    f"(SELECT r.status FROM {RUN} r WHERE r.task_id = t.id AND r.status IN {_in(OUTCOMES)}"
+    f"(SELECT r.status FROM {RUN} r WHERE r.task_id = t.id AND r.status NOT IN {_in({*Status} - OUTCOMES)}"
     " ORDER BY r.id DESC LIMIT 1)"
 )
-"""The status of a task's last outcome, from the index alone."""
+"""The status of a task's last outcome, by the index. PostgreSQL sorts the list of an IN each time."""
 
 
 def counts(facts: Facts) -> Counts:
