@@ -9,7 +9,7 @@ import pytest
 from django.contrib.auth.models import User
 from playwright.sync_api import Browser, Page, expect
 
-from scheduled_tasks.models import CodeDefault, ProcessKind, Source, Status
+from scheduled_tasks.models import CodeDefault, ProcessKind, ScheduledTask, Source, Status, TaskState
 from tests.e2e.conftest import LogIn
 from tests.e2e.test_list import LIST, make_task, row
 from tests.factories import make_process, make_run
@@ -110,6 +110,19 @@ def test_run_now_and_history_are_there_at_every_width(admin_page: Page, task: An
         control.scroll_into_view_if_needed()
         expect(control).to_be_in_viewport(ratio=1)
     assert admin_page.evaluate("document.scrollingElement.scrollWidth <= innerWidth")
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_endless_words_break(admin_page: Page, transactional_db: None, width: int) -> None:
+    endless = make_task("x" * 200, description="y" * 999, zone="America/Argentina/ComodRivadavia")
+    TaskState.objects.create(task_id=endless.pk, pause_note="n" * 400, paused_by_name="p" * 150)
+    ScheduledTask.objects.update(enabled=False)
+    make_run(endless, Status.FAILED, error="e" * 900, error_type="t" * 200)
+    admin_page.set_viewport_size({"width": width, "height": 900})
+    admin_page.goto(LIST)
+    assert admin_page.evaluate("document.scrollingElement.scrollWidth <= innerWidth")
+    cells = row(admin_page, endless).locator(":is(.st-c-name, .st-when > span, .st-c-next, .st-c-status)")
+    assert not cells.evaluate_all("cells => cells.some(cell => cell.scrollWidth > cell.clientWidth + 1)")
 
 
 @pytest.mark.parametrize("width", WIDTHS)

@@ -341,7 +341,10 @@ async function openEditor(pencil) {
   if (document.getElementById(id)) return closeEditor(document.getElementById(id));
   markOpen(row, true);
   await ask("GET", pencil.getAttribute("href"), { source: pencil, target: row, swap: "afterend" });
-  if (!selectField(document.getElementById(id))) markOpen(row, false);
+  const editor = document.getElementById(id);
+  if (!editor) return markOpen(row, false);
+  editor.scrollIntoView({ block: "nearest" });
+  selectField(editor);
 }
 
 /* The field that is typed in, of whichever kind the schedule is. */
