@@ -14,6 +14,7 @@ from playwright.sync_api import Page, expect
 from scheduled_tasks.models import ProcessKind, Status
 from tests.e2e.test_list import LIST, make_task, refresh, row, status
 from tests.factories import make_process, make_run
+from tests.live import wait_for
 
 pytestmark = pytest.mark.usefixtures("transactional_db")
 
@@ -164,7 +165,8 @@ def test_the_shifts_would_be_seen(admin_page: Page) -> None:
     admin_page.goto(LIST)
     admin_page.evaluate(WATCH_SHIFTS)
     admin_page.evaluate("document.querySelector('.st-row').style.paddingBlock = '40px'")
-    admin_page.wait_for_function("shifts.length > 0")
+    # Not the page's own waiting, whose second look the policy of tests.csp forbids.
+    wait_for(lambda: admin_page.evaluate("shifts.length"), message="a shift")
 
 
 def test_after_an_error_the_list_recovers(admin_page: Page) -> None:
