@@ -108,6 +108,24 @@ def test_pool_that_cannot_stop_a_task(pool: str, start_worker, tmp_path: Path) -
     assert ended(celery_id).status == Status.SUCCEEDED
 
 
+@pytest.mark.parametrize("pool", ["threads", "solo"])
+def test_celerys_own_termination_where_the_pool_cannot(pool: str, start_worker, tmp_path: Path) -> None:
+    own = start_worker(pool=pool, concurrency=1)
+    celery_id = send(tasks.wait_for_file, str(tmp_path / "done"), queue=own.queue)
+    running(celery_id)
+    app.control.revoke(celery_id, terminate=True, destination=[own.node])
+    if pool == "threads":  # solo listens to nobody until the task has ended
+        own.wait_for_log("does not implement kill_job")
+    assert the_run(celery_id).status == Status.RUNNING
+    (tmp_path / "done").touch()
+    run = ended(celery_id)
+    assert (run.status, run.reason, run.attempts) == (Status.SUCCEEDED, "", 1)
+    wait_for(lambda: celery_id in revoked(own), message="the worker's knowledge")
+    assert ended(send(tasks.add, 1, 1, queue=own.queue)).status == Status.SUCCEEDED
+    run.refresh_from_db()
+    assert (run.status, run.reason, run.attempts) == (Status.SUCCEEDED, "", 1)
+
+
 def revoked(worker: Worker) -> list[str]:
     inspect = app.control.inspect(destination=[worker.node], timeout=5, limit=1)
     return (inspect.revoked() or {}).get(worker.node) or []
