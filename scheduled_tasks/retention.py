@@ -8,17 +8,20 @@ from __future__ import annotations
 
 import time
 from bisect import bisect_left
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import datetime, timedelta
-from itertools import chain
+from itertools import chain, pairwise
+from typing import Any
 
 from django.db import connections, router, transaction
-from django.db.models import Exists, Max, OuterRef, Q
+from django.db.models import Max, OuterRef, Q, QuerySet, Subquery
+from django_celery_beat.models import PeriodicTask
 
 from .conf import settings
 from .models import OUTCOMES, Lease, Status, TaskRun, TaskRunQuerySet, TaskState, UtcNow, database_now
 
-LONGEST_STEP = 10_000
+LONGEST_STEP = 20_000
 """Ids that one step covers where a statement locks rows: then nobody waits for it."""
 
 STEP_SECONDS = 0.03
@@ -32,6 +35,9 @@ busy the machine is than about the rows."""
 SQLITE_PAUSE = 0.025
 """Seconds between two steps on SQLite: those who wait look this often whether the database is free
 (``sqliteDefaultBusyCallback``)."""
+
+SQLITE_CACHE = -12_000
+"""SQLite's ``cache_size`` meanwhile, in kB: what one step changes does not fit into the usual 2 MB."""
 
 LEASE = "prune"
 ASK_EVERY = 300.0
@@ -56,7 +62,8 @@ class Pruning:
         self._end = _first_id_since(now - min([settings.RETENTION, *(span for _, span in own)]))
         self._dry_run = dry_run
         self._database = router.db_for_write(TaskRun)
-        self._paced = connections[self._database].vendor == "sqlite" and not dry_run
+        connection = connections[self._database]
+        self._paced = connection.vendor == "sqlite" and not dry_run and not connection.in_atomic_block
         self._size = FIRST_STEP if self._paced else LONGEST_STEP
         self._steps = chain(self._too_old(), self._too_many())
         self.count = 0
@@ -65,31 +72,59 @@ class Pruning:
     def run(self, *, seconds: float | None = None) -> bool:
         """Go on for about ``seconds``, or to the end; whether it is reached."""
         deadline = None if seconds is None else time.monotonic() + seconds
-        for runs in self._steps:
-            took = self._delete(runs)
-            if self._paced:
-                fitting = min(LONGEST_STEP, 2 * self._size, int(self._size * STEP_SECONDS / max(took, 1e-6)))
-                self._size = max(FIRST_STEP, fitting)
-            if deadline is not None and time.monotonic() > deadline:
-                return False
-            if self._paced:
-                time.sleep(SQLITE_PAUSE)
+        with self._own_pace():
+            for runs in self._steps:
+                took = self._delete(runs)
+                if self._paced:
+                    self._fit(took)
+                    self._pause()
+                if deadline is not None and time.monotonic() > deadline:
+                    return False
         return True
 
     def _delete(self, runs: TaskRunQuerySet) -> float:
-        """Delete ``runs``; how long that took, in seconds.
+        """Delete ``runs``; how long the statement took, in seconds.
 
-        Not counted is the commit, in which SQLite may copy its log into the file: nobody waits for that.
+        Not the commit: a file system that is slow for a moment is no reason to take fewer rows.
         """
         with transaction.atomic(using=self._database):
             began = time.monotonic()
             self.count += runs.count() if self._dry_run else runs.delete()[0]
             return time.monotonic() - began
 
+    @contextmanager
+    def _own_pace(self) -> Iterator[None]:
+        """On SQLite with more cache, and no checkpoint but those of the pauses."""
+        wanted = {"cache_size": SQLITE_CACHE, "wal_autocheckpoint": 0} if self._paced else {}
+        usual = {name: self._pragma(name) for name in wanted}
+        try:
+            for name, value in wanted.items():
+                self._pragma(f"{name} = {value}")
+            yield
+        finally:
+            for name, value in usual.items():
+                self._pragma(f"{name} = {value}")
+
+    def _fit(self, took: float) -> None:
+        """Make the next step as long as it should be, after one whose statement took so many seconds."""
+        fitting = min(LONGEST_STEP, 2 * self._size, int(self._size * STEP_SECONDS / max(took, 1e-6)))
+        self._size = max(FIRST_STEP, fitting)
+
+    def _pause(self) -> None:
+        """Let others write; meanwhile the log can be copied into the file, for which nobody waits."""
+        over = time.monotonic() + SQLITE_PAUSE
+        self._pragma("wal_checkpoint(PASSIVE)")
+        time.sleep(max(0.0, over - time.monotonic()))
+
+    def _pragma(self, text: str) -> Any:
+        with connections[self._database].cursor() as cursor:
+            row = cursor.execute(f"PRAGMA {text}").fetchone()
+        return row and row[0]
+
     def _too_old(self) -> Iterator[TaskRunQuerySet]:
         """What is old among the next ids; what was deleted before is stepped over at once."""
         runs = TaskRun.objects.filter(self._old, open_since=None)
-        kept = _last_words(runs.filter(pk__lt=self._end))
+        kept = _last_words()
         start = 0
         while (first := self._first_id(start)) is not None:
             start = min(first + self._size, self._end)
@@ -108,7 +143,7 @@ class Pruning:
             of_task = TaskRun.objects.filter(task_id=task_id)
             newest = list(of_task.newest_first().values_list("pk", flat=True)[limit - 1 : limit])
             runs = of_task.filter(pk__lt=newest[0] if newest else 0, open_since=None).exclude(self._old)
-            runs = runs.exclude(pk__in=_last_words(runs))
+            runs = runs.exclude(pk__in=_last_words_of(task_id))
             ids = runs.order_by("pk").values_list("pk", flat=True)
             last = 0
             while found := list(ids.filter(pk__gt=last)[: self._size]):
@@ -121,11 +156,9 @@ class Pruning:
         if usual is None:
             yield from self._own_limits.items()
             return
-        # One index descent per task: DISTINCT would read every run.
-        tasks, last = TaskRun.objects.order_by("task_id").values_list("task_id", flat=True), 0
-        while (task_id := tasks.filter(task_id__gt=last).first()) is not None:
+        tasks = list(PeriodicTask.objects.order_by("pk").values_list("pk", flat=True))
+        for task_id in chain(tasks, _deleted_tasks(tasks)):
             yield task_id, self._own_limits.get(task_id, usual)
-            last = task_id
 
 
 def prune(*, dry_run: bool = False) -> int:
@@ -163,17 +196,38 @@ def take_turn(holder: str) -> bool:
     return bool(free.update(holder=holder, until=UtcNow() + EVERY))
 
 
-def _last_words(runs: TaskRunQuerySet) -> list[int]:
-    """Ids, in order, of those ``runs`` that are the last success or the last failure of their task."""
-    found: list[int] = []
-    for statuses in KEPT:
-        last = runs.filter(status__in=statuses).exclude(task_id=None).order_by().values("task_id")
-        newer = TaskRun.objects.filter(
-            task_id=OuterRef("task_id"), pk__gt=OuterRef("pk"), status__in=statuses
-        )
-        kept = TaskRun.objects.filter(~Exists(newer), pk__in=last.annotate(last=Max("pk")).values("last"))
-        found += kept.values_list("pk", flat=True)
-    return sorted(found)
+def _last_words() -> list[int]:
+    """Ids, in order, of the runs that are the last success or the last failure of their task."""
+    last = [Subquery(_last(OuterRef("pk"), statuses)) for statuses in KEPT]
+    found = list(PeriodicTask.objects.order_by("pk").values_list("pk", *last))
+    of_tasks = [pk for _, *words in found for pk in words if pk is not None]
+    deleted = _deleted_tasks([task_id for task_id, *_ in found])
+    return sorted(chain(of_tasks, *map(_last_words_of, deleted)))
+
+
+def _last_words_of(task_id: int) -> list[int]:
+    return [pk for statuses in KEPT for pk in _last(task_id, statuses)]
+
+
+def _last(task_id: int | OuterRef, statuses: frozenset[Status]) -> QuerySet[TaskRun, int]:
+    runs = TaskRun.objects.filter(task_id=task_id, status__in=statuses)
+    return runs.newest_first().values_list("pk", flat=True)[:1]
+
+
+def _deleted_tasks(tasks: Sequence[int]) -> Iterator[int]:
+    """Ids that runs have and none of the existing ``tasks`` (in order).
+
+    Looked for where ids are missing, by one index descent each: DISTINCT would read every run.
+    """
+    ids = TaskRun.objects.order_by("task_id").values_list("task_id", flat=True)
+    last = TaskRun.objects.aggregate(last=Max("task_id"))["last"] or 0
+    for before, after in pairwise([0, *tasks, last + 1]):
+        while before + 1 < after:
+            found = ids.filter(task_id__gt=before, task_id__lt=after).first()
+            if found is None:
+                break
+            yield found
+            before = found
 
 
 def _older_than(now: datetime, own: Iterable[tuple[int, timedelta]]) -> Q:

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from django.core.management import call_command
+from django.db import connection
 from django.db.models import F
 from django.test import override_settings
 
@@ -76,6 +77,38 @@ def test_task_that_no_longer_runs_keeps_its_last_success_and_failure(
     fate(task)
     assert prune() == 3
     assert kept() == [success, failure, newest]
+
+
+def test_many_deleted_tasks_keep_their_last_success() -> None:
+    tasks = [make_task(f"task {number}") for number in range(7)]
+    for ago in (300, 200):
+        runs = [make_run(task, ago=ago * DAY).pk for task in tasks]
+    for number in (0, 2, 3, 5, 6):
+        tasks[number].delete()
+    assert prune() == len(tasks)
+    assert kept() == runs
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.skipif("connection.vendor != 'sqlite'", reason="what only SQLite has")
+def test_sqlite_keeps_the_cache_and_the_checkpoints_it_had(monkeypatch: pytest.MonkeyPatch) -> None:
+    def settings_of_sqlite() -> list[int]:
+        names = ("cache_size", "wal_autocheckpoint")
+        with connection.cursor() as cursor:
+            return [cursor.execute(f"PRAGMA {name}").fetchone()[0] for name in names]
+
+    def found(pruning: Pruning) -> None:
+        meanwhile.append(settings_of_sqlite())
+        pause(pruning)
+
+    pause, meanwhile, before = Pruning._pause, list[list[int]](), settings_of_sqlite()
+    monkeypatch.setattr(Pruning, "_pause", found)
+    task = make_task()
+    for ago in (300, 200, 100):
+        make_run(task, ago=ago * DAY)
+    assert prune() == 2
+    assert meanwhile == [[retention.SQLITE_CACHE, 0]]
+    assert settings_of_sqlite() == before
 
 
 def test_count_of_the_settings(settings: Any) -> None:

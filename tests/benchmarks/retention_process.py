@@ -1,6 +1,6 @@
 """One process of the benchmark ``retention``; the last line it prints is JSON (s, ms, MB).
 
-``fill TASKS RUNS_PER_TASK``, ``copy NAME``, ``write STOP_FILE``, ``rest SECONDS``, ``plain RUNS`` and
+``fill TASKS RUNS``, ``copy NAME``, ``drop NAME``, ``write STOP_FILE``, ``rest SECONDS``, ``plain RUNS`` and
 ``prune RUNS``.
 """
 
@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import resource
+import shutil
 import sys
 import time
 from contextlib import suppress
@@ -26,10 +27,11 @@ WRITE_EVERY = 0.02
 SHARE = 0.9
 
 
-def fill(tasks: str, per_task: str) -> None:
+def fill(tasks: str, runs: str) -> None:
     from tests.benchmarks import bulk
 
-    bulk.make_runs(range(1, int(tasks) + 1), per_task=int(per_task))
+    ids = bulk.make_tasks(int(tasks))
+    bulk.make_runs(ids, per_task=int(runs) // len(ids))
     bulk.tidy()
     if connection.vendor == "sqlite":
         with connection.cursor() as cursor:
@@ -38,11 +40,30 @@ def fill(tasks: str, per_task: str) -> None:
 
 def copy(name: str) -> None:
     """A copy of the database; while it is made nobody may be connected to the original."""
+    if connection.vendor == "postgresql":
+        _of_server(f"CREATE DATABASE {name} TEMPLATE {connection.settings_dict['NAME']}")
+        return
+    original = Path(connection.settings_dict["NAME"])
+    shutil.copy(original, original.with_name(name))
+    with original.with_name(name).open() as file:
+        os.fsync(file.fileno())  # or it would be written while something is measured
+
+
+def drop(name: str) -> None:
+    if connection.vendor == "postgresql":
+        _of_server(f"DROP DATABASE {name}")
+        return
+    original = Path(connection.settings_dict["NAME"])
+    for file in original.parent.glob(f"{name}*"):
+        file.unlink()
+
+
+def _of_server(statement: str) -> None:
     import psycopg
 
-    parts = urlsplit(os.environ["DATABASE_URL"])
-    with psycopg.connect(parts._replace(path="/template1").geturl(), autocommit=True) as other:
-        other.execute(f"CREATE DATABASE {name} TEMPLATE {parts.path.strip('/')}".encode())
+    url = urlsplit(os.environ["DATABASE_URL"])._replace(path="/template1").geturl()
+    with psycopg.connect(url, autocommit=True) as server:
+        server.execute(statement.encode())
 
 
 def write(stop: str) -> dict[str, float]:
@@ -106,7 +127,8 @@ def _peak() -> float:
 def main(command: str, *arguments: str) -> None:
     django.setup()
     commands: dict[str, Any] = {
-        "fill": fill, "copy": copy, "write": write, "rest": rest, "plain": plain, "prune": prune,
+        "fill": fill, "copy": copy, "drop": drop,
+        "write": write, "rest": rest, "plain": plain, "prune": prune,
     }  # fmt: skip
     print(json.dumps(commands[command](*arguments) or {}))
 
