@@ -94,6 +94,39 @@ def start_postgres(home: Path, name: str, **more: str) -> tuple[Server, str]:
     return server, f"postgres://postgres@127.0.0.1:{port}/{name}"
 
 
+def mariadb_program() -> str | None:
+    """This machine's MariaDB server, if it has one: no wheel brings it."""
+    return shutil.which("mariadbd", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
+
+
+def start_mariadb(home: Path, name: str) -> tuple[Server, str]:
+    """Start an empty MariaDB for throw-away data; returns it and the address of database ``name``.
+
+    It keeps what it has confirmed when it is killed, not when the machine is.
+    """
+    program, root = mariadb_program(), home / "mariadb"
+    assert program is not None, "this machine has no mariadbd"
+    root.mkdir()
+    as_user = unprivileged()
+    if as_user:
+        shutil.chown(root, NOBODY)
+    data = f"--datadir={root}/data"
+    install = ["mariadb-install-db", "--no-defaults", data, "--auth-root-authentication-method=normal"]
+    subprocess.run([*as_user, *install], check=True, stdout=subprocess.DEVNULL, cwd=root)
+    port = lasting_port()
+    command = [program, "--no-defaults", data, f"--socket={root}/socket", f"--pid-file={root}/pid"]
+    command += ["--bind-address=127.0.0.1", f"--port={port}", "--character-set-server=utf8mb4"]
+    command += ["--innodb-flush-log-at-trx-commit=2"]
+    ping = ["mariadb-admin", "--no-defaults", f"--socket={root}/socket", "--user=root", "--silent", "ping"]
+    log = home / "mariadb.log"
+    server = Server([*as_user, *command], log=log, answers=lambda: succeeds(ping), cwd=root)
+    return server, f"mysql://root@127.0.0.1:{port}/{name}"
+
+
+def succeeds(command: list[str]) -> bool:
+    return subprocess.run(command, check=False, capture_output=True).returncode == 0
+
+
 def unprivileged() -> list[str]:
     """What to put before a command that refuses to run as root."""
     if os.geteuid() != 0:

@@ -5,13 +5,12 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from urllib.parse import urlsplit
 
-import psycopg
 from django.core.management import call_command
 from django.db import connection
 
@@ -80,24 +79,51 @@ def own_postgres(home: Path) -> Iterator[Place]:
 
 
 @contextmanager
-def given_database() -> Iterator[Place]:
+def own_mariadb(home: Path) -> Iterator[Place]:
+    """The same with this machine's MariaDB, which is one process."""
+    with ExitStack() as stack:
+        server, url = embedded.start_mariadb(home, NAME)
+        stack.callback(server.stop)
+        stack.enter_context(redirected(url))
+        yield Place(url, stack.enter_context(Proxy(url)), server)
+
+
+def given_database() -> AbstractContextManager[Place]:
     """The database server of the whole test run, which others use as well."""
-    url = os.environ["DATABASE_URL"]
+    return _behind_a_door(os.environ["DATABASE_URL"])
+
+
+def given_broker() -> AbstractContextManager[Place]:
+    """The broker of the whole test run, which others may use as well."""
+    return _behind_a_door(os.environ["CELERY_BROKER_URL"])
+
+
+@contextmanager
+def _behind_a_door(url: str) -> Iterator[Place]:
     with Proxy(url) as door:
         yield Place(url, door)
 
 
+def own_database(home: Path) -> AbstractContextManager[Place | None]:
+    """A server of the kind that is tested; MariaDB only where the machine has it, None for a file."""
+    if connection.vendor == "postgresql":
+        return own_postgres(home)
+    if connection.vendor == "mysql":
+        return own_mariadb(home) if embedded.mariadb_program() else given_database()
+    return nullcontext()
+
+
 @contextmanager
 def redirected(url: str) -> Iterator[None]:
-    """Make Django use the PostgreSQL database that ``url`` names, which is made first."""
+    """Make Django use the database that ``url`` names, which is made first."""
     parts = urlsplit(url)
-    with psycopg.connect(parts._replace(path="/postgres").geturl(), autocommit=True) as server:
-        server.execute(f"CREATE DATABASE {NAME}")
     connection.close()
     before = connection.settings_dict
     there = {"HOST": parts.hostname, "PORT": parts.port, "USER": parts.username, "PASSWORD": "", "NAME": NAME}
     connection.settings_dict = {**before, **there}
     try:
+        with connection._nodb_cursor() as cursor:
+            cursor.execute(f"CREATE DATABASE {NAME}")
         call_command("migrate", verbosity=0)
         yield
     finally:

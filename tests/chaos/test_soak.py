@@ -29,6 +29,7 @@ from tests.live import Worker, wait_for
 
 SECONDS = float(os.environ.get("SOAK_SECONDS", "180"))
 SEED = int(os.environ.get("SOAK_SEED", "0")) or random.randrange(10**6)
+RABBITMQ = os.environ["CELERY_BROKER_URL"].startswith("amqp")
 PROCESSES, THREADS = "soak-processes", "soak-threads"
 POOLS = {PROCESSES: "prefork", THREADS: "threads"}
 EXPIRES = 60
@@ -50,6 +51,7 @@ class Soak:
         self.sent: dict[str, str] = {}
         self.deaths: list[tuple[float, int]] = []
         self.troubles: Counter[str] = Counter()
+        self.to_come: list[Callable[[], None]] = []
         self.workers = {queue: self.worker(queue) for queue in POOLS}
 
     def worker(self, queue: str) -> Worker:
@@ -86,14 +88,22 @@ class Soak:
             self.revive()
 
     def trouble(self) -> None:
-        troubles = [self.kill, self.stop, self.pause, self.shut_broker, self.shut_database, self.crash_broker]
-        if self.database is not None and self.database.server is not None:
-            troubles.append(self.crash_database)
-        chosen = self.random.choice(troubles)
+        chosen = self.next_trouble()
         self.troubles[chosen.__name__] += 1
         for _ in range(8):  # to be done meanwhile
             self.send()
         chosen()
+
+    def next_trouble(self) -> Callable[[], None]:
+        """Each kind once, in random order, before one comes again."""
+        if not self.to_come:
+            kinds = [self.kill, self.stop, self.pause, self.shut_broker, self.shut_database]
+            if self.broker.server is not None:
+                kinds.append(self.crash_broker)
+            if self.database is not None and self.database.server is not None:
+                kinds.append(self.crash_database)
+            self.to_come = self.random.sample(kinds, len(kinds))
+        return self.to_come.pop()
 
     def kill(self) -> None:
         queue = self.random.choice(list(POOLS))
@@ -257,18 +267,16 @@ def home() -> Iterator[Path]:
 
 @pytest.fixture
 def broker(home: Path) -> Iterator[Place]:
-    with servers.own_broker(home) as place:
+    """A Valkey of the soak's own, or a door before the RabbitMQ that the test run was given."""
+    given = servers.given_broker() if RABBITMQ else servers.own_broker(home)
+    with given as place:
         yield place
 
 
 @pytest.fixture
 def database(transactional_db: None, home: Path) -> Iterator[Place | None]:
-    """A server of the soak's own where a wheel brings one, else a door; None for a file."""
-    if connection.vendor == "sqlite":
-        yield None
-        return
-    own = servers.own_postgres(home) if connection.vendor == "postgresql" else servers.given_database()
-    with own as place:
+    """A server of the soak's own where there can be one, else a door; None for a file."""
+    with servers.own_database(home) as place:
         yield place
 
 
