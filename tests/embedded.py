@@ -12,7 +12,7 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from example_project import broker
@@ -62,10 +62,10 @@ def start_valkey(home: Path) -> tuple[Server, str]:
     return server, f"redis://127.0.0.1:{port}/0"
 
 
-def start_postgres(home: Path, name: str, **more: str) -> tuple[Server, str]:
+def start_postgres(home: Path, name: str, *, within: Sequence[str] = (), **more: str) -> tuple[Server, str]:
     """Start an empty PostgreSQL for throw-away data; returns it and the address of database ``name``.
 
-    ``more`` are settings of the server.
+    ``within`` is a command that runs the server, such as ``env`` with variables; ``more`` are its settings.
     """
     root = home / "postgres"
     root.mkdir()
@@ -90,7 +90,9 @@ def start_postgres(home: Path, name: str, **more: str) -> tuple[Server, str]:
     command = [str(programs / "postgres"), "-D", str(data)]
     command += [part for key, value in options.items() for part in ("-c", f"{key}={value}")]
     log = home / "postgres.log"
-    server = Server([*as_user, *command], log=log, answers=lambda: is_ready(programs, port), cwd=root)
+    server = Server(
+        [*within, *as_user, *command], log=log, answers=lambda: is_ready(programs, port), cwd=root
+    )
     return server, f"postgres://postgres@127.0.0.1:{port}/{name}"
 
 

@@ -63,6 +63,7 @@ class LeaderLease:
         self.clock = clock
         self.epoch: int | None = None
         self._renewed = 0.0
+        self._looked = 0.0
 
     @property
     def held(self) -> bool:
@@ -71,8 +72,11 @@ class LeaderLease:
 
     @property
     def renewal_in(self) -> float:
-        """Seconds until the lease is to be renewed; negative when it is overdue."""
-        return self._renewed + RENEW_EVERY - time.monotonic()
+        """Seconds until the lease is to be renewed; negative when it is overdue.
+
+        A claim prolongs the lease too, but does not look at the clock.
+        """
+        return self._looked + RENEW_EVERY - time.monotonic()
 
     @property
     def certain(self) -> bool:
@@ -99,15 +103,19 @@ class LeaderLease:
             Lease.objects.bulk_create([Lease(name=NAME)], ignore_conflicts=True)
             return True
         until, now = found
-        self.clock.set(now, (begun + time.monotonic()) / 2)
+        self._look(now, begun)
         return until is None or not now <= until <= now + 2 * TTL
 
     def renew(self) -> None:
         """Prolong the lease and set the clock. Raises :class:`Fenced`."""
         self.fence()
         begun = time.monotonic()
-        now = Lease.objects.filter(name=NAME).values_list(UtcNow(), flat=True).get()
-        self.clock.set(now, (begun + time.monotonic()) / 2)
+        self._look(Lease.objects.filter(name=NAME).values_list(UtcNow(), flat=True).get(), begun)
+
+    def _look(self, now: datetime, begun: float) -> None:
+        """Set the clock by what a statement answered that was sent at ``begun``."""
+        self._looked = time.monotonic()
+        self.clock.set(now, (begun + self._looked) / 2)
 
     @contextmanager
     def leading(self) -> Iterator[None]:

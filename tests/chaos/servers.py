@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -65,14 +65,15 @@ def own_broker(home: Path) -> Iterator[Place]:
 
 
 @contextmanager
-def own_postgres(home: Path) -> Iterator[Place]:
+def own_postgres(home: Path, *, within: Sequence[str] = ()) -> Iterator[Place]:
     """A PostgreSQL of the test's own with a migrated database, which Django uses meanwhile.
 
     It keeps what it has confirmed. What crashes is the server and not the machine, so that this does not take
     ``fsync``. Killed by SIGKILL, the main process would leave others behind that hinder its restart.
+    ``within`` is a command that runs it.
     """
     with ExitStack() as stack:
-        server, url = embedded.start_postgres(home, NAME, synchronous_commit="on")
+        server, url = embedded.start_postgres(home, NAME, within=within, synchronous_commit="on")
         stack.callback(server.stop)
         stack.enter_context(redirected(url))
         yield Place(url, stack.enter_context(Proxy(url)), server, death=signal.SIGQUIT)
