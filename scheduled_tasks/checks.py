@@ -16,7 +16,7 @@ from django.db import connections, router
 from django.utils.module_loading import import_string
 
 from .conf import DEFAULTS, NAME
-from .registry import GREATEST, LONGEST
+from .declarable import GREATEST, LONGEST
 
 SCHEDULER = "scheduled_tasks.beat:Scheduler"
 CELERYS_SCHEDULER = "Celery's own scheduler does not know the tasks in the database: none of them starts."

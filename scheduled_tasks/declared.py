@@ -25,6 +25,9 @@ from .task_fields import interval_text
 CLEANUP = "celery.backend_cleanup"
 KEYS = ("task", "schedule", "args", "kwargs", "options", "enabled", "description", "relative", "name")
 """Of an entry of ``CELERY_BEAT_SCHEDULE``. As in django-celery-beat, ``relative`` has no meaning."""
+OPTIONS = ("queue", "exchange", "routing_key", "priority", "expires", "headers")
+STORED_OPTIONS = {*OPTIONS, "expire_seconds"}
+"""Of an entry's options: those a stored task has a place for."""
 MOST_VALUES = {column.key: column.high - column.low + 1 for column in COLUMNS}
 
 
@@ -124,6 +127,12 @@ def _entries(app: Celery) -> tuple[dict[str, Declared], dict[str, str]]:
     for name, entry in {**_cleanup(app), **(app.conf.beat_schedule or {})}.items():
         try:
             found[name] = _of_entry(name, entry, app)
+            if lost := _without_place(entry):
+                problems[name] = (
+                    f"The entry “{name}” of CELERY_BEAT_SCHEDULE has options that no stored task keeps: "
+                    f"{', '.join(lost)}. It keeps {', '.join(OPTIONS)}; "
+                    "give others to the task's own decorator, such as @shared_task(time_limit=60)."
+                )
         except (_Unsupported, AttributeError, LookupError, TypeError, ValueError) as error:
             reason = error if isinstance(error, _Unsupported) else repr(error)
             problems[name] = f"The entry “{name}” of CELERY_BEAT_SCHEDULE is unusable: {reason}"
@@ -162,6 +171,11 @@ def _of_entry(name: str, entry: Mapping[str, Any], app: Celery) -> Declared:
     # Through JSON, as the database will give them back.
     plain = json.loads(json.dumps(values, allow_nan=False))
     return Declared(name=name, task=str(entry["task"]), source=Source.BEAT_SCHEDULE, values=plain)
+
+
+def _without_place(entry: Mapping[str, Any]) -> list[str]:
+    given = {str(key): value for key, value in (entry.get("options") or {}).items()}
+    return [key for key, value in given.items() if key not in STORED_OPTIONS and value is not None]
 
 
 def _check_keys(entry: Mapping[str, Any]) -> None:

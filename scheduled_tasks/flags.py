@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -26,6 +27,7 @@ from .models import (
     TaskState,
     late_after,
 )
+from .recent import ALL_OF, ARRAY
 
 FAILURES = OUTCOMES - {Status.SUCCEEDED}
 """Outcomes of a task that is failing."""
@@ -53,37 +55,71 @@ class Counts:
     late: int
     paused: int
     broken: int
+    failing_ids: frozenset[int]
 
 
 def _in(values: Iterable[str]) -> str:
     return "({})".format(", ".join(f"'{value}'" for value in sorted(values)))
 
 
-OUTCOME = (
-    f"(SELECT r.status FROM {RUN} r WHERE r.task_id = t.id AND r.status NOT IN {_in({*Status} - OUTCOMES)}"
-    " ORDER BY r.id DESC LIMIT 1)"
-)
-"""The status of a task's last outcome, by the index. PostgreSQL sorts the list of an IN each time."""
+NEWEST = 5_000
+"""Ids among which PostgreSQL first looks for the last outcomes."""
 
 
-def counts(facts: Facts) -> Counts:
-    """Count all tasks and flags in one statement, as :func:`flagged` selects them."""
+@dataclass(frozen=True)
+class Failing:
+    """The tasks that fail, but for ``doubtful`` ones, which are to be looked at."""
+
+    ids: frozenset[int]
+    doubtful: frozenset[int]
+
+
+def counts(facts: Facts, known: Failing | None = None) -> Counts:
+    """Count all tasks and flags in one statement, as :func:`flagged` selects them.
+
+    To find who fails is most of it, so what is ``known`` of that is not asked again.
+    """
     connection = connections[TaskRun.objects.db]
     late, params = _late_sql(facts, connection)
-    unknown, known = _unknown_sql(facts)
+    unknown, names = _unknown_sql(facts)
     flags = {
         Flag.RUNNING: f"t.id IN (SELECT r.task_id FROM {RUN} r WHERE {_open(UNDER_WAY, connection)})",
-        Flag.FAILING: f"{OUTCOME} IN {_in(FAILURES)}",
         Flag.LATE: late,
         Flag.PAUSED: "NOT t.enabled",
         Flag.BROKEN: f"s.broken_reason > '' OR t.enabled AND {unknown}",
     }
+    ids_of = ARRAY[connection.vendor].format(ALL_OF[connection.vendor])
+    failing = ids_of.format(f"CASE WHEN {_fails(known, connection)} THEN t.id END")
     counted = ", ".join(f"COUNT(CASE WHEN {condition} THEN 1 END)" for condition in flags.values())
     joined = f"{TASK} t LEFT JOIN {STATE} s ON s.task_id = t.id"
     with connection.cursor() as cursor:
-        cursor.execute(f"SELECT COUNT(*), {counted} FROM {joined}", [*params, *known])
-        total, *found = cursor.fetchone()
-    return Counts(total=total, **{flag.value: number for flag, number in zip(flags, found, strict=True)})
+        cursor.execute(f"SELECT {failing}, COUNT(*), {counted} FROM {joined}", [*params, *names])
+        found, total, *numbers = cursor.fetchone()
+    ids = frozenset(json.loads(found)[0] or ()) - {None} | (known.ids if known else frozenset())
+    by_flag = {flag.value: number for flag, number in zip(flags, numbers, strict=True)}
+    return Counts(total=total, failing=len(ids), failing_ids=ids, **by_flag)
+
+
+def _fails(known: Failing | None, connection: BaseDatabaseWrapper) -> str:
+    fails = f"{_outcome_sql(connection)} IN {_in(FAILURES)}"
+    if known is None:
+        return fails
+    return f"t.id IN ({', '.join(map(str, known.doubtful))}) AND {fails}" if known.doubtful else "1 = 0"
+
+
+def _outcome_sql(connection: BaseDatabaseWrapper) -> str:
+    """The status of a task's last outcome, by the index.
+
+    PostgreSQL takes all entries of the task off a page of the index before it looks at the first one. Among
+    the newest ids these are few; an outcome that is not there is looked for anywhere.
+    """
+    # PostgreSQL sorts the list of an IN each time.
+    found = f"r.task_id = t.id AND r.status NOT IN {_in({*Status} - OUTCOMES)}"
+    outcome = f"(SELECT r.status FROM {RUN} r WHERE {found}{{}} ORDER BY r.id DESC LIMIT 1)"
+    if connection.vendor != "postgresql":
+        return outcome.format("")
+    bound = f" AND r.id > (SELECT MAX(id) - {NEWEST} FROM {RUN})"
+    return f"COALESCE({outcome.format(bound)}, {outcome.format('')})"
 
 
 def _open(statuses: Iterable[str], connection: BaseDatabaseWrapper) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from statistics import median
-from typing import Any, NamedTuple
+from typing import NamedTuple
 from zlib import crc32
 from zoneinfo import ZoneInfo
 
@@ -161,13 +161,20 @@ class Row:
         """Changes whenever anything the row shows does, save what the browser keeps current itself."""
         return _key(
             self.task.fingerprint,  # type: ignore[attr-defined]
-            [[run.id, run.status] for run in self.recent],
+            [(run.id, run.status) for run in self.recent],
             [run for run in self.recent if run.is_open],
             self.facts,
             self.next_run_at,
             self.late,
             self.broken_reason,
         )
+
+    @property
+    def lasting_key(self) -> str:
+        """The same as :func:`keys` tells it: empty where only the row can tell the next run."""
+        state = self.state
+        known = _has_account(state.accounted_until, state.next_run_at, state.broken_reason)
+        return self.key if known or self.paused else ""
 
     @cached_property
     def word(self) -> State:
@@ -232,7 +239,7 @@ def keys(tasks: Sequence[Stored], facts: Facts) -> dict[int, str]:
 
 
 def _stored_key(
-    task: Stored, statuses: Sequence[list[Any]], opened: Mapping[int, OpenRun], facts: Facts
+    task: Stored, statuses: Sequence[tuple[int, str]], opened: Mapping[int, OpenRun], facts: Facts
 ) -> str:
     if task.enabled and not _has_account(task.accounted_until, task.next_run_at, task.broken_reason):
         return ""
@@ -314,7 +321,7 @@ def _is_late(
 
 def _key(
     fingerprint: str,
-    statuses: Sequence[list[Any]],
+    statuses: Sequence[tuple[int, str]],
     opened: Iterable[OpenRun],
     facts: Facts,
     next_run_at: datetime | None,

@@ -12,9 +12,9 @@ from datetime import timedelta
 from uuid import uuid4
 
 from .models import ProcessKind
+from .recording.complaints import complaints
 from .recording.handover import record, writer
 from .recording.session import Session, Statement
-from .recording.writer import complaints
 
 BEAT_EVERY = 10.0
 """Seconds between two heartbeats."""

@@ -25,10 +25,11 @@ from django.utils.translation import gettext_noop
 from .models import Status
 from .processes import STALE_AFTER, Heartbeat
 from .recording import endings, runs
+from .recording.complaints import complaints
 from .recording.handover import ask, record, under_test
 from .recording.header import moment
 from .recording.session import Session, Statement, ordinary_session
-from .recording.writer import Unanswered, complaints
+from .recording.writer import Unanswered
 from .retention import HourlyPruning
 
 TURN_EVERY = 10.0
@@ -90,12 +91,12 @@ CONCLUDE: Statement = f"""
 UPDATE "run" SET
     "status" = %(status)s, "finished_at" = {{ago}}, "open_since" = NULL, "summary" = %(summary)s,
     "error_type" = %(error_type)s, "error" = %(error)s, "traceback" = %(traceback)s, "reason" = {runs.REASON}
-WHERE "celery_id" = %(celery_id)s AND "token" = %(token)s AND "status" = %(seen)s
+WHERE "celery_id" = %(celery_id)s AND "token" = %(token)s AND {runs.STATUS} = %(seen)s
 """
 REVIVE: Statement = f"""
 UPDATE "run" SET
     "status" = '{Status.RUNNING}', "open_since" = "started_at", "finished_at" = NULL, "reason" = ''
-WHERE "celery_id" = %(celery_id)s AND "process_id" = %(boot_id)s AND "status" = '{Status.LOST}'
+WHERE "celery_id" = %(celery_id)s AND "process_id" = %(boot_id)s AND {runs.STATUS} = '{Status.LOST}'
 """
 FORGET: Statement = """DELETE FROM "process" WHERE "last_seen_at" < {ago}"""
 

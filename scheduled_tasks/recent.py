@@ -13,7 +13,7 @@ from django.conf import settings as django_settings
 from django.db import connections
 from django.db.models import OuterRef, Subquery
 
-from .models import OPEN, OUTCOMES, ScheduledTask, TaskRun, decoded
+from .models import OPEN, OUTCOMES, ScheduledTask, TaskRun, Trigger, decoded
 
 RECENT_RUNS = 30
 """How many of its newest runs a task's row carries: the strip, the streak, the usual duration."""
@@ -36,7 +36,8 @@ class RecentRun(NamedTuple):
     progress: str
     reason: str
     """Empty for a success."""
-    queued: str
+    queued: str | None
+    """None where it says nothing: of a run on schedule that has started and ended without a reason."""
     started: str | None
     duration: timedelta | None
     """See :attr:`.models.TaskRun.duration`."""
@@ -48,8 +49,8 @@ class RecentRun(NamedTuple):
 
     @property
     def queued_at(self) -> datetime:
-        """See :attr:`.models.TaskRun.queued_at`."""
-        return moment(self.queued)
+        """See :attr:`.models.TaskRun.queued_at`; when it started, where that is not read."""
+        return moment(self.queued or self.started or "")
 
     @property
     def started_at(self) -> datetime | None:
@@ -63,36 +64,44 @@ class RecentRun(NamedTuple):
         return value if isinstance(value, dict) else None
 
 
-SELECTED = (
-    "id",
-    "status",
+USUAL = (
+    "open_since IS NULL AND started_at IS NOT NULL AND r.trigger = 'schedule'"
+    " AND (status = 'succeeded' OR reason = '')"
+)
+"""What most runs are like: no more is shown of them than when they ran and how they ended."""
+
+UNUSUAL = (
     "r.trigger",
     "actor",
     "CASE WHEN open_since IS NULL THEN '' ELSE process_id END",
     "CASE WHEN open_since IS NULL THEN '' ELSE progress END",
     "CASE WHEN status = 'succeeded' THEN '' ELSE reason END",
     "queued_at",
-    "started_at",
-    "finished_at",
 )
-"""The columns of :class:`RecentRun`; the last two become its duration."""
+"""The columns of :class:`RecentRun` that are read of other runs only."""
 
-AS_JSON = {
-    "sqlite": "json_group_array(json_array({}))",
-    "postgresql": "CAST(json_agg(json_build_array({})) AS text)",
-    "mysql": "JSON_ARRAYAGG(JSON_ARRAY({}))",
+OF_USUAL = (Trigger.SCHEDULE.value, "", "", "", "", None)
+"""What they are of a usual one."""
+
+ARRAY = {
+    "sqlite": "json_array({}) || ''",
+    "postgresql": "CAST(json_build_array({}) AS text)",
+    "mysql": "CAST(JSON_ARRAY({}) AS CHAR)",
 }
-"""Many rows as one text, which costs a fraction of fetching them one by one."""
+ALL_OF = {"sqlite": "json_group_array({})", "postgresql": "json_agg({})", "mysql": "JSON_ARRAYAGG({})"}
+"""Many runs as one text, an array per column, which costs a fraction of fetching them one by one."""
 
 
 def recent_runs(task_ids: Sequence[int], limit: int = RECENT_RUNS) -> dict[int, list[RecentRun]]:
     """The newest runs of each task, newest first: index descents only, whatever the number of runs."""
-    found = _newest(task_ids, SELECTED, limit)
+    array = ARRAY[connections[TaskRun.objects.db].vendor]
+    unusual = f"CASE WHEN {USUAL} THEN NULL ELSE {array.format(', '.join(UNUSUAL))} END"
+    found = _newest(task_ids, ("id", "status", "started_at", "finished_at", unusual), limit)
     return {pk: [_run(*values) for values in runs] for pk, runs in found.items()}
 
 
-def newest_statuses(task_ids: Sequence[int]) -> dict[int, list[list[Any]]]:
-    """``[id, status]`` of the same runs, in the same order: the index alone has them."""
+def newest_statuses(task_ids: Sequence[int]) -> dict[int, list[tuple[int, str]]]:
+    """``(id, status)`` of the same runs, in the same order: the index alone has them."""
     return _newest(task_ids, ("id", "status"), RECENT_RUNS)
 
 
@@ -101,22 +110,25 @@ def batched(items: Sequence[int], size: int) -> Iterator[Sequence[int]]:
     return (items[start : start + size] for start in range(0, len(items), size))
 
 
-def _newest(task_ids: Sequence[int], selected: Sequence[str], limit: int) -> dict[int, list[list[Any]]]:
+def _newest(task_ids: Sequence[int], selected: Sequence[str], limit: int) -> dict[int, list[Any]]:
     """Per task a descent of the (task, -id, status) index; an empty list where there is no run, or no task.
 
     Window functions and GROUP BY read every run of the page's tasks instead: thousands of times slower.
     """
     connection = connections[TaskRun.objects.db]
+    array, all_of = ARRAY[connection.vendor], ALL_OF[connection.vendor]
     names = [f"c{n}" for n in range(len(selected))]
     columns = ", ".join(f"{column} AS {name}" for column, name in zip(selected, names, strict=True))
     runs = f"SELECT {columns} FROM {RUN} r WHERE task_id = {{}} ORDER BY id DESC LIMIT {limit}"
-    texts = f"SELECT {AS_JSON[connection.vendor].format(', '.join(names))} FROM ({runs}) AS n"
-    found: dict[int, list[list[Any]]] = {pk: [] for pk in task_ids}
+    texts = f"SELECT {array.format(', '.join(map(all_of.format, names)))} FROM ({runs}) AS n"
+    found: dict[int, list[Any]] = {pk: [] for pk in task_ids}
     for batch in batched(task_ids, BATCH):
         with connection.cursor() as cursor:
             cursor.execute(_per_task(connection.vendor, texts, batch))
             for pk, text in cursor.fetchall():
-                found[pk] = sorted(json.loads(text or "[]"), key=itemgetter(0), reverse=True)
+                of_columns = json.loads(text)
+                if of_columns[0]:
+                    found[pk] = sorted(zip(*of_columns, strict=True), key=itemgetter(0), reverse=True)
     return found
 
 
@@ -128,17 +140,17 @@ def _per_task(vendor: str, texts: str, task_ids: Iterable[int]) -> str:
     return f"SELECT t.id, ({texts.format('t.id')}) FROM {TASK} t WHERE t.id IN ({', '.join(ids)})"
 
 
-def _run(*values: Any) -> RecentRun:
-    started, finished = values[-2:]
-    if started is None or finished is None:
-        return RecentRun._make((*values[:-1], None))
-    took = datetime.fromisoformat(finished) - datetime.fromisoformat(started)
-    return RecentRun._make((*values[:-1], max(NO_TIME, took)))
+def _run(id: int, status: str, started: str | None, finished: str | None, unusual: str | None) -> RecentRun:
+    more = json.loads(unusual) if unusual else OF_USUAL
+    took = None
+    if started is not None and finished is not None:
+        took = max(NO_TIME, datetime.fromisoformat(finished) - datetime.fromisoformat(started))
+    return RecentRun._make((id, status, *more, started, took))
 
 
-def moment(text: str) -> datetime:
-    """A time out of the database's JSON; without a zone it means the connection's."""
-    found = datetime.fromisoformat(text)
+def moment(stored: str | datetime) -> datetime:
+    """A time as a database's driver has it, or its JSON; without a zone it means the connection's."""
+    found = datetime.fromisoformat(stored) if isinstance(stored, str) else stored
     if found.tzinfo is not None or not django_settings.USE_TZ:
         return found
     return found.replace(tzinfo=connections[TaskRun.objects.db].timezone)

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import inspect
-import json
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, Generic, ParamSpec, Protocol, TypeVar
-from zoneinfo import ZoneInfo
 
 from celery import Task, shared_task
 from celery.local import Proxy
 
-from . import task_options
+from . import declarable, task_options
 from .cron import CronExpression
 
 P = ParamSpec("P")
@@ -24,12 +22,7 @@ R_co = TypeVar("R_co", covariant=True)
 
 OVERLAPS = ("skip", "allow", "queue_one")
 MISFIRES = ("run_once", "ignore")
-GREATEST = 2**31 - 1
-LONGEST = timedelta(days=36_500)
-"""A grace or retention beyond it would leave the calendar, or the database's column."""
 NEVER_RUN = (inspect.iscoroutinefunction, inspect.isgeneratorfunction, inspect.isasyncgenfunction)
-NAME_LENGTH = 200
-"""Characters a task's name, its Celery name and its queue may have: django-celery-beat's columns."""
 
 
 class DeclaredTask(Protocol, Generic[P, R_co]):
@@ -164,22 +157,22 @@ def scheduled_task(
         job = _job_name(origin) if name is None else name
         try:
             definition = TaskDefinition(
-                name=_text("name", job, required=True),
+                name=declarable.text("name", job, required=True),
                 schedule=CronExpression.parse(schedule),
                 origin=origin,
-                description=_text("description", description, longest=None),
-                timezone=None if timezone is None else _zone(timezone),
-                enabled=_flag("enabled", enabled),
-                overlap=_choice("overlap", overlap, OVERLAPS),
-                misfire=_choice("misfire", misfire, MISFIRES),
-                grace=_duration("grace", grace),
-                retention=_duration("retention", retention),
-                retention_count=_whole("retention_count", retention_count, 1, GREATEST),
-                args=_args(args),
-                kwargs=_kwargs({} if kwargs is None else kwargs),
-                queue=None if queue is None else _text("queue", queue, required=True),
-                priority=_whole("priority", priority, 0, 255),
-                expires=_seconds("expires", expires),
+                description=declarable.text("description", description, longest=None),
+                timezone=None if timezone is None else declarable.zone(timezone),
+                enabled=declarable.flag("enabled", enabled),
+                overlap=declarable.choice("overlap", overlap, OVERLAPS),
+                misfire=declarable.choice("misfire", misfire, MISFIRES),
+                grace=declarable.duration("grace", grace),
+                retention=declarable.duration("retention", retention),
+                retention_count=declarable.whole("retention_count", retention_count, 1, declarable.GREATEST),
+                args=declarable.args(args),
+                kwargs=declarable.kwargs({} if kwargs is None else kwargs),
+                queue=None if queue is None else declarable.text("queue", queue, required=True),
+                priority=declarable.whole("priority", priority, 0, 255),
+                expires=declarable.seconds("expires", expires),
                 task=_celery_task(function, task_name, _options(capture_logs, celery_options)),
             )
         except (ValueError, TypeError) as error:
@@ -214,14 +207,14 @@ def _is_celery_task(function: object) -> bool:
 def _options(capture_logs: object, celery_options: dict[str, Any]) -> dict[str, Any]:
     """Options of the Celery task: what a worker must know travels with the code, as its attribute."""
     task_options.check_known(celery_options, own=inspect.getfullargspec(scheduled_task).kwonlyargs)
-    return (
-        celery_options if _flag("capture_logs", capture_logs) else {**celery_options, "capture_logs": False}
-    )
+    if declarable.flag("capture_logs", capture_logs):
+        return celery_options
+    return {**celery_options, "capture_logs": False}
 
 
 def _celery_task(function: Callable[..., Any], task_name: str | None, options: dict[str, Any]) -> Any:
     if task_name is not None:
-        options = {**options, "name": _text("task_name", task_name, required=True)}
+        options = {**options, "name": declarable.text("task_name", task_name, required=True)}
     if not _is_celery_task(function):
         if not callable(function):
             raise TypeError(f"it must decorate a function, not {function!r}.")
@@ -241,76 +234,3 @@ def _function_name(function: object) -> str:
     if not _is_celery_task(function):
         return str(getattr(function, "__qualname__", type(function).__qualname__))
     return next((each.origin.function for each in registry.definitions() if each.task is function), "")
-
-
-def _text(what: str, value: object, *, required: bool = False, longest: int | None = NAME_LENGTH) -> str:
-    if not isinstance(value, str):
-        raise TypeError(f"{what} must be text, not {value!r}.")
-    if required and not value.strip():
-        raise ValueError(f"{what} is empty; give one.")
-    if longest is not None and len(value) > longest:
-        raise ValueError(f"{what} has {len(value)} characters; {longest} is the most.")
-    return value
-
-
-def _zone(name: object) -> str:
-    try:
-        return ZoneInfo(_text("timezone", name, required=True)).key
-    except (OSError, LookupError, ValueError):  # not found, a directory, an absolute path
-        raise ValueError(f'timezone "{name}" is not known; write one such as Europe/Paris.') from None
-
-
-def _flag(what: str, value: object) -> bool:
-    if not isinstance(value, bool):
-        raise TypeError(f"{what} must be True or False, not {value!r}.")
-    return value
-
-
-def _choice(what: str, value: str | None, choices: tuple[str, ...]) -> str | None:
-    if value is not None and value not in choices:
-        raise ValueError(f"{what} {value!r} is not known; choose one of {', '.join(choices)}.")
-    return value
-
-
-def _duration(what: str, value: object) -> timedelta | None:
-    if value is None:
-        return None
-    if not isinstance(value, timedelta) or not timedelta(0) <= value <= LONGEST:
-        raise TypeError(f"{what} must be a timedelta from 0 to {LONGEST.days} days, not {value!r}.")
-    return value
-
-
-def _seconds(what: str, value: object) -> int | None:
-    if value is None:
-        return None
-    seconds = value.total_seconds() if isinstance(value, timedelta) else value
-    if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 1 <= seconds <= GREATEST:
-        raise TypeError(f"{what} must be a timedelta or a number of seconds, 1 or more, not {value!r}.")
-    return int(seconds)
-
-
-def _whole(what: str, value: object, least: int, most: int) -> int | None:
-    if value is None:
-        return None
-    if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
-        raise TypeError(f"{what} must be a whole number from {least} to {most}, not {value!r}.")
-    return value
-
-
-def _args(value: object) -> str:
-    if not isinstance(value, Sequence) or isinstance(value, str | bytes):
-        raise TypeError(f"args must be a list or tuple, not {value!r}.")
-    return _json("args", list(value))
-
-
-def _kwargs(value: object) -> str:
-    if not isinstance(value, Mapping) or not all(isinstance(key, str) for key in value):
-        raise TypeError(f"kwargs must be a dict with texts as keys, not {value!r}.")
-    return _json("kwargs", dict(value))
-
-
-def _json(what: str, value: object) -> str:
-    try:
-        return json.dumps(value, allow_nan=False)
-    except (TypeError, ValueError, RecursionError) as error:
-        raise ValueError(f"{what} cannot be written as JSON: {error}.") from None

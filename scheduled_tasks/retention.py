@@ -21,16 +21,23 @@ from django_celery_beat.models import PeriodicTask
 from .conf import settings
 from .models import OUTCOMES, Lease, Status, TaskRun, TaskRunQuerySet, TaskState, UtcNow, database_now
 
-LONGEST_STEP = 20_000
+LONGEST_STEP = 50_000
 """Ids that one step covers where a statement locks rows: then nobody waits for it."""
 
-STEP_SECONDS = 0.03
-"""How long one step's statement should last on SQLite, where it locks the whole database; how many ids it
-covers follows from that."""
+STEP_SECONDS = 0.035
+"""How long one step should last on SQLite, where it locks the whole database, with its commit, which writes
+every page that it has changed. How many ids it covers follows from that."""
 
-FIRST_STEP = 200
-"""Ids that the first step on SQLite covers. No step is shorter: the time of a shorter one says more about how
-busy the machine is than about the rows."""
+GROWTH = 1.3
+"""How much more the next step may cover: one that was quick by chance says little."""
+
+LONG_LOG = 16_000
+"""Pages of SQLite's log from which on it is worth while to start it anew: else it grows with every step, and
+a commit that makes a file longer takes twice as long."""
+
+FIRST_STEP = 1_000
+"""Ids that the first step on SQLite covers. No step is shorter: half the rows of so few change almost as many
+pages, as each may lie elsewhere in the index by task."""
 
 SQLITE_PAUSE = 0.025
 """Seconds between two steps on SQLite: those who wait look this often whether the database is free
@@ -76,27 +83,24 @@ class Pruning:
             for runs in self._steps:
                 took = self._delete(runs)
                 if self._paced:
-                    self._fit(took)
                     self._pause()
+                    self._fit(took)
                 if deadline is not None and time.monotonic() > deadline:
                     return False
         return True
 
     def _delete(self, runs: TaskRunQuerySet) -> float:
-        """Delete ``runs``; how long the statement took, in seconds.
-
-        Not the commit: a file system that is slow for a moment is no reason to take fewer rows.
-        """
+        """Delete ``runs``; for how many seconds others had to wait."""
         with transaction.atomic(using=self._database):
             began = time.monotonic()
             self.count += runs.count() if self._dry_run else runs.delete()[0]
-            return time.monotonic() - began
+        return time.monotonic() - began
 
     @contextmanager
     def _own_pace(self) -> Iterator[None]:
         """On SQLite with more cache, and no checkpoint but those of the pauses."""
         wanted = {"cache_size": SQLITE_CACHE, "wal_autocheckpoint": 0} if self._paced else {}
-        usual = {name: self._pragma(name) for name in wanted}
+        usual = {name: self._pragma(name)[0] for name in wanted}
         try:
             for name, value in wanted.items():
                 self._pragma(f"{name} = {value}")
@@ -106,20 +110,27 @@ class Pruning:
                 self._pragma(f"{name} = {value}")
 
     def _fit(self, took: float) -> None:
-        """Make the next step as long as it should be, after one whose statement took so many seconds."""
-        fitting = min(LONGEST_STEP, 2 * self._size, int(self._size * STEP_SECONDS / max(took, 1e-6)))
-        self._size = max(FIRST_STEP, fitting)
+        """Make the next step as long as it should be, after one that took so many seconds."""
+        factor = min(GROWTH, STEP_SECONDS / max(took, 1e-6))
+        self._size = max(FIRST_STEP, min(LONGEST_STEP, int(self._size * factor)))
 
     def _pause(self) -> None:
         """Let others write; meanwhile the log can be copied into the file, for which nobody waits."""
         over = time.monotonic() + SQLITE_PAUSE
-        self._pragma("wal_checkpoint(PASSIVE)")
+        length = self._copy_log()
         time.sleep(max(0.0, over - time.monotonic()))
+        if length > LONG_LOG:
+            # If nobody writes after this, the next step starts the log anew.
+            self._copy_log()
 
-    def _pragma(self, text: str) -> Any:
+    def _copy_log(self) -> int:
+        """Copy the log into the file; how many pages it had."""
+        _busy, length, _copied = self._pragma("wal_checkpoint(PASSIVE)")
+        return int(length)
+
+    def _pragma(self, text: str) -> Sequence[Any]:
         with connections[self._database].cursor() as cursor:
-            row = cursor.execute(f"PRAGMA {text}").fetchone()
-        return row and row[0]
+            return cursor.execute(f"PRAGMA {text}").fetchone() or ()
 
     def _too_old(self) -> Iterator[TaskRunQuerySet]:
         """What is old among the next ids; what was deleted before is stepped over at once."""

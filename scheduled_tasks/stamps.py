@@ -2,15 +2,17 @@
 """What moves when anything that a list of tasks shows does, read from indexes instead of from its rows.
 
 Ended runs do not change, save those whose end was concluded from silence. So a few ids and counts, the open
-runs and the listed tasks' own rows tell whether anything is new.
+and the newest runs and the listed tasks' own rows tell whether anything is new, and mostly of which tasks.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
-from hashlib import blake2b
+from functools import lru_cache
+from hashlib import blake2b, md5
 from typing import Any
 
 from django.db import connections
@@ -37,19 +39,25 @@ from .models import (
     Process,
     TaskRun,
     TaskState,
-    UtcNow,
+    now_sql,
 )
 from .processes import STALE_AFTER
-from .recent import moment
+from .recent import ALL_OF, moment
 
 ARRAY = {
     "sqlite": "json_array({})",
     "postgresql": "CAST(json_build_array({}) AS text)",
     "mysql": "CAST(JSON_ARRAY({}) AS CHAR)",
 }
+SHORTER = {"sqlite": "{}", "postgresql": "MD5({})", "mysql": "MD5({})"}
+"""A fingerprint as a text that moves with it, which a server need not send."""
+
 NOT_SHOWN = {"last_run_at", "total_run_count", "date_changed"}
 SOFT_SEEN = 1000
 """How many of the newest runs of each soft status are watched."""
+
+NEWEST = 50
+"""How many of the newest runs are told one by one."""
 
 LOOK_AGAIN = 15
 """Seconds between two full looks while something waits or is overdue: time alone may then make it late."""
@@ -57,7 +65,8 @@ LOOK_AGAIN = 15
 
 def _columns(model: type[Model], alias: str) -> list[str]:
     fields = model._meta.concrete_fields
-    return [f"{alias}.{field.column}" for field in fields if field.name not in NOT_SHOWN]
+    shown = [field for field in fields if field.name not in NOT_SHOWN and not field.primary_key]
+    return [f"{alias}.{field.column}" for field in shown]
 
 
 TASK_COLUMNS = ", ".join(
@@ -91,30 +100,93 @@ class Fingerprint(Expression):
         return f"(SELECT {array} FROM {TASK_TABLES} WHERE t.id = {task}.id)", ()
 
 
+Run = tuple[int | None, str]
+"""The task of a run, and what may change of the run."""
+
+
+@dataclass(frozen=True)
+class Stamp:
+    """What a list of tasks was made of at one moment."""
+
+    text: str
+    """Moves with everything visible on the list, its header included."""
+
+    common: str
+    """Moves with what may change any row, or which rows there are."""
+
+    at: datetime
+    """The database's clock."""
+
+    stored: Mapping[int, int]
+    """The :func:`mark` of each listed task."""
+
+    due: frozenset[int]
+    """The listed tasks whose next run is due."""
+
+    opened: Mapping[int, Run]
+    """The open runs of all tasks."""
+
+    newest: Mapping[int, Run]
+    """The newest runs of all tasks, open or not."""
+
+    def touched(self, before: Stamp) -> frozenset[int] | None:
+        """The tasks, listed or not, of which something has changed since; None when it may be any."""
+        first = min(self.newest, default=0)
+        if self.common != before.common or first > max(before.newest, default=0) + 1:
+            return None
+        stored = {pk for pk, _mark in self.stored.items() ^ before.stored.items()} | (self.due ^ before.due)
+        opened = {task for _pk, (task, _text) in self.opened.items() ^ before.opened.items()}
+        newest = self.newest.items() ^ before.newest.items()
+        ran = {task for pk, (task, _status) in newest if pk >= first}
+        return frozenset(pk for pk in stored | opened | ran if pk is not None)
+
+
 def digest(*shown: object) -> str:
     """A short text that changes with what is shown."""
     return blake2b("\n".join(map(str, shown)).encode(), digest_size=12).hexdigest()
 
 
-def stamp(task_ids: Iterable[int]) -> str:
-    """Moves with everything visible on a list of these tasks, its header included: one statement."""
+def mark(fingerprint: str) -> int:
+    """A number, in this process, that moves with a task's fingerprint."""
+    if connections[TaskRun.objects.db].vendor == "sqlite":
+        return hash(fingerprint)
+    return hash(md5(fingerprint.encode(), usedforsecurity=False).hexdigest())
+
+
+def read(task_ids: Iterable[int]) -> Stamp:
+    """The stamp of a list of these tasks: one statement."""
     connection = connections[TaskRun.objects.db]
     with connection.cursor() as cursor:
-        cursor.execute(*_statement(connection, sorted(task_ids)))
+        cursor.execute(_statement(connection, sorted(task_ids)))
         found = cursor.fetchall()
-    texts: dict[str, list[str]] = {"world": [], "process": [], "run": [], "task": []}
-    for kind, text in found:
+    texts: dict[str, list[str]] = {"world": [], "process": [], "open": [], "newest": [], "task": []}
+    for kind, _pk, _is_due, text in found:
         texts[kind].append(text)
-    clock, due, *world = json.loads(texts["world"][0])
+    clock, due, updated, broken, *ids = json.loads(texts["world"][0])
     now = moment(clock)
+    opened = [json.loads(text) for text in texts["open"]]
     processes = sorted(_as_seen(json.loads(text), now) for text in texts["process"])
-    runs = [json.loads(text) for text in texts["run"]]
-    waits = any(
-        status in OPEN - UNDER_WAY and moment(at) < now - MIN_LATE_AFTER for _, status, at, *_rest in runs
+    newest = (column or [] for column in json.loads(texts["newest"][0]))
+    common = digest(ids, processes, _turn(due, opened, now))
+    tasks_due = frozenset(pk for _kind, pk, is_due, _text in found if is_due)
+    moving = (sorted(tasks_due), *texts["newest"], *sorted(texts["open"]), *sorted(texts["task"]))
+    return Stamp(
+        text=digest(common, updated, broken, *moving),
+        common=common,
+        at=now,
+        stored={pk: hash(text) for kind, pk, _is_due, text in found if kind == "task"},
+        due=tasks_due,
+        opened={pk: (task, repr(rest)) for pk, task, *rest in opened},
+        newest={pk: (task, status) for pk, task, status in zip(*newest, strict=True)},
     )
-    overdue = due is not None and moment(due) < now - MIN_LATE_AFTER
-    turn = int(now.timestamp() // LOOK_AGAIN) if waits or overdue else 0
-    return digest(world, processes, *sorted(texts["run"]), *sorted(texts["task"]), turn)
+
+
+def _turn(due: str | None, opened: Iterable[Sequence[Any]], now: datetime) -> int:
+    """Moves every few seconds while a task waits or is overdue, and may become late by time alone."""
+    limit = now - MIN_LATE_AFTER
+    waits = any(status in OPEN - UNDER_WAY and moment(at) < limit for _pk, _task, status, at, *_ in opened)
+    overdue = due is not None and moment(due) < limit
+    return int(now.timestamp() // LOOK_AGAIN) if waits or overdue else 0
 
 
 def _as_seen(values: Sequence[Any], now: datetime) -> tuple[object, ...]:
@@ -134,46 +206,54 @@ def _as_seen(values: Sequence[Any], now: datetime) -> tuple[object, ...]:
     )
 
 
-def _statement(connection: BaseDatabaseWrapper, task_ids: Sequence[int]) -> tuple[str, list[Any]]:
-    array = ARRAY[connection.vendor]
-    now, _params = TaskRun.objects.all().query.get_compiler(connection=connection).compile(UtcNow())
+def _statement(connection: BaseDatabaseWrapper, task_ids: Sequence[int]) -> str:
+    long_ago = connection.ops.adapt_datetimefield_value(LONG_AGO)
+    constant = _constant(connection.vendor, now_sql(connection), str(long_ago), NEWEST)
+    return f"{constant} IN ({', '.join(map(str, task_ids)) or 'NULL'})"
+
+
+@lru_cache(maxsize=8)
+def _constant(vendor: str, now: str, long_ago: str, newest: int) -> str:
+    """The statement up to the ids of the tasks."""
+    array = ARRAY[vendor]
     run, process, lease = (model._meta.db_table for model in (TaskRun, Process, Lease))
     leads = f"LEFT JOIN {lease} l ON l.name = 'beat' AND l.holder = p.boot_id"
+    living = f"{process} p {leads} WHERE p.stopped_at IS NULL"
+    runs = f"(SELECT id, task_id, status FROM {run} ORDER BY id DESC LIMIT {newest}) AS newest"
+    columns = ", ".join(map(ALL_OF[vendor].format, ("id", "task_id", "status")))
+    stored = SHORTER[vendor].format(array.format(TASK_COLUMNS))
     parts = [
-        f"SELECT 'world' AS kind, {array.format(_world(now))} AS shown",
-        f"SELECT 'process', {array.format(PROCESS)} FROM {process} p {leads} WHERE p.stopped_at IS NULL",
-        f"SELECT 'run', {array.format(OPEN_RUN)} FROM {run} WHERE open_since > %s",
+        f"SELECT 'world' AS kind, 0 AS pk, FALSE AS due, {array.format(_world(now))} AS shown",
+        f"SELECT 'process', 0, FALSE, {array.format(PROCESS)} FROM {living}",
+        f"SELECT 'open', 0, FALSE, {array.format(OPEN_RUN)} FROM {run} WHERE open_since > '{long_ago}'",
+        f"SELECT 'newest', 0, FALSE, {array.format(columns)} FROM {runs}",
+        f"SELECT 'task', t.id, s.next_run_at <= {now}, {stored} FROM {TASK_TABLES} WHERE t.id",
     ]
-    if task_ids:
-        ids = ", ".join(map(str, task_ids))
-        parts.append(f"SELECT 'task', {array.format(TASK_COLUMNS)} FROM {TASK_TABLES} WHERE t.id IN ({ids})")
-    return " UNION ALL ".join(parts), [connection.ops.adapt_datetimefield_value(LONG_AGO)]
+    return " UNION ALL ".join(parts)
 
 
 PROCESS = "p.boot_id, p.last_seen_at, p.loop_at, p.broker_ok_at, p.started_at, p.recorder_error, l.until"
-OPEN_RUN = "id, status, queued_at, progress, process_id, reason"
+OPEN_RUN = "id, task_id, status, queued_at, progress, process_id, reason"
 
 
 def _world(now: str) -> str:
-    """Scalars: the clock, what is due, then what moves with tasks and runs anywhere."""
+    """The clock, since when a task is due, what moves the header, then what there is of tasks and runs."""
     run, task, state = (model._meta.db_table for model in (TaskRun, PeriodicTask, TaskState))
-    due = f"FROM {state} s JOIN {task} t ON t.id = s.task_id WHERE t.enabled AND s.next_run_at <= {now}"
     soft = [
         f"(SELECT {what} FROM (SELECT id FROM {run} WHERE status = '{status}'"
         f" ORDER BY id DESC LIMIT {SOFT_SEEN}) AS newest)"
         for status in sorted(SOFT)
         for what in ("COUNT(*)", "MIN(id)")
     ]
+    due = f"FROM {state} s JOIN {task} t ON t.id = s.task_id WHERE t.enabled AND s.next_run_at <= {now}"
     return ", ".join(
         [
             now,
             f"(SELECT MIN(s.next_run_at) {due})",
-            f"(SELECT COUNT(*) {due})",
             f"(SELECT MAX(last_update) FROM {PeriodicTasks._meta.db_table})",
+            f"(SELECT COUNT(*) FROM {state} WHERE next_run_at IS NULL AND broken_reason > '')",
             f"(SELECT COUNT(*) FROM {task})",
             f"(SELECT MAX(id) FROM {task})",
-            f"(SELECT COUNT(*) FROM {state} WHERE broken_reason > '')",
-            f"(SELECT MAX(id) FROM {run})",
             f"(SELECT MIN(id) FROM {run})",
             *soft,
         ]

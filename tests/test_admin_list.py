@@ -378,6 +378,10 @@ def test_a_refresh_with_something_new_takes_at_most_eleven_statements(
     assert statements(admin_client, url) <= 11
 
 
+def account(task: Any, **values: Any) -> None:
+    TaskState.objects.update_or_create(task_id=task.pk, defaults=values)
+
+
 def touch_nothing(task: Any, run: TaskRun) -> None:
     """Control: without a change the version stays."""
 
@@ -415,7 +419,7 @@ def replace_soft_end(task: Any, run: TaskRun) -> None:
 
 def become_late(task: Any, run: TaskRun) -> None:
     now = database_now()
-    TaskState.objects.create(task_id=task.pk, next_run_at=now - timedelta(hours=1), accounted_until=now)
+    account(task, next_run_at=now - timedelta(hours=1), accounted_until=now)
 
 
 def worker_falls_silent(task: Any, run: TaskRun) -> None:
@@ -436,12 +440,12 @@ def rename(task: Any, run: TaskRun) -> None:
 
 
 def pause_note(task: Any, run: TaskRun) -> None:
-    TaskState.objects.create(task_id=task.pk, pause_note="new", skip_next=True)
+    account(task, pause_note="new", skip_next=True)
 
 
 def come_due(task: Any, run: TaskRun) -> None:
     now = database_now()
-    TaskState.objects.create(task_id=task.pk, next_run_at=now - timedelta(seconds=5), accounted_until=now)
+    account(task, next_run_at=now - timedelta(seconds=5), accounted_until=now)
 
 
 def wait_too_long(task: Any, run: TaskRun) -> None:

@@ -7,8 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from django.db.models import DateTimeField, Value
-from django.db.models.functions import Cast
+from django.db import connection
 from django.test import Client
 from django_celery_beat.models import IntervalSchedule
 
@@ -36,12 +35,19 @@ def words(part: str) -> str:
     return re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", part)).strip()
 
 
+AT_TEN = {
+    "sqlite": "'2026-06-01 10:20:00'",
+    "postgresql": "TIMESTAMPTZ '2026-06-01 10:20:00+00'",
+    "mysql": "TIMESTAMP '2026-06-01 10:20:00'",
+}
+"""A moment as each database writes it."""
+
+
 @pytest.fixture
 def at_ten(monkeypatch: pytest.MonkeyPatch) -> datetime:
     """The page is asked for at 10:20 UTC."""
     now = datetime(2026, 6, 1, 10, 20, tzinfo=UTC)
-    moment = Cast(Value(now, output_field=DateTimeField()), DateTimeField())  # MariaDB types no literals
-    monkeypatch.setattr("scheduled_tasks.facts.UtcNow", lambda: moment)
+    monkeypatch.setattr("scheduled_tasks.facts.now_sql", lambda _connection: AT_TEN[connection.vendor])
     return now
 
 

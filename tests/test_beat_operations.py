@@ -9,6 +9,7 @@ from django_celery_beat.models import PeriodicTask
 
 from scheduled_tasks import operations, overview
 from scheduled_tasks.models import ScheduledTask, TaskRun, database_now
+from scheduled_tasks.operations import changes
 
 from .beat import Beat, TestClock, cron_row, runs, state
 
@@ -76,7 +77,7 @@ def test_rescheduled_while_no_beat_ran(beat: Beat, now: datetime) -> None:
 
 
 def test_disabled_and_enabled(beat: Beat, now: datetime, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(operations, "database_now", lambda: beat.clock.moment)
+    monkeypatch.setattr(changes, "database_now", lambda: beat.clock.moment)
     job = make(now - timedelta(minutes=30))
     operations.reschedule(job.pk, actor=ANNA, expression="* * * * *", timezone="UTC")
     beat.tick()

@@ -28,7 +28,8 @@ DOORS = {"scheduled_tasks", "scheduled_tasks.apps"}
 """The public face and the composition root: they may reach into the wings, but only when called."""
 
 PURE = tuple(
-    f"scheduled_tasks.{name}" for name in ("cron", "cron_grammar", "cron_labels", "registry", "task_options")
+    f"scheduled_tasks.{name}"
+    for name in ("cron", "cron_grammar", "cron_labels", "declarable", "registry", "task_options")
 )
 VAGUE = {"utils", "helpers", "services", "managers", "mixins"}
 LONGEST_FUNCTION = 35

@@ -85,3 +85,16 @@ def test_there_are_these_indexes_and_no_others():
         ("task_id", "id", "status"),
         ("tick",),
     ]
+
+
+@pytest.mark.skipif(
+    "connection.vendor != 'sqlite'", reason="only SQLite takes all statuses for equally frequent"
+)
+def test_open_runs_are_found_by_their_index_once_sqlite_has_been_analysed():
+    now, ended = datetime.now(UTC), (Status.SUCCEEDED, Status.FAILED, Status.SKIPPED)
+    TaskRun.objects.bulk_create(
+        TaskRun(name="a job", status=ended[n % 3], queued_at=now) for n in range(2_000)
+    )
+    with connection.cursor() as cursor:
+        cursor.execute("ANALYZE")
+    assert "scheduled_tasks_run_open" in TaskRun.objects.open().explain()

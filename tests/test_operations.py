@@ -457,7 +457,7 @@ def test_cancel_names_the_person_also_when_the_worker_was_faster(anna, audit, mo
         ending = endings.of_revoked(terminated=False, expired=False)
         runs.close_undelivered(ordinary_session(), message, ending)
 
-    monkeypatch.setattr(operations.publishing, "revoke", discard)
+    monkeypatch.setattr(publishing, "revoke", discard)
     run = operations.cancel(run.pk, actor=anna)
     assert (run.status, run.reason) == (Status.CANCELLED, "Cancelled by anna.")
 
@@ -474,7 +474,7 @@ def test_cancel_says_where_the_pool_cannot_stop_a_task(anna):
 def test_the_worker_finds_the_cancellation_noted(anna, monkeypatch):
     noted = []
     monkeypatch.setattr(
-        operations.publishing, "revoke", lambda run: noted.append(TaskRun.objects.get(pk=run.pk).cancellation)
+        publishing, "revoke", lambda run: noted.append(TaskRun.objects.get(pk=run.pk).cancellation)
     )
     operations.cancel(make_run(make_task(), Status.RUNNING).pk, actor=anna)
     assert noted == ["Cancelled by anna."]

@@ -100,6 +100,23 @@ def test_an_outcome_older_than_the_recent_runs_still_counts():
     assert row_of(task).outcome.status == Status.FAILED
 
 
+@pytest.mark.parametrize("newest", [0, 2, 5_000])
+def test_failing_are_counted_by_their_last_outcome_however_old(newest, monkeypatch):
+    monkeypatch.setattr(flags, "NEWEST", newest)
+    failing, recovered, failing_again = (make_task(f"task-{number}") for number in range(3))
+    for task, status in (
+        (failing, Status.FAILED),
+        (recovered, Status.FAILED),
+        (failing_again, Status.SUCCEEDED),
+        (recovered, Status.SUCCEEDED),
+        (failing_again, Status.FAILED),
+        (recovered, Status.CANCELLED),
+    ):
+        make_run(task, status)
+    assert names(Flag.FAILING) == [failing.name, failing_again.name]
+    assert counted().failing == 2
+
+
 def test_paused_leads_and_keeps_the_outcome():
     task = make_task(enabled=False)
     make_run(task, Status.FAILED)

@@ -11,6 +11,7 @@ from functools import partial
 from uuid import uuid4
 
 import pytest
+from billiard.exceptions import SoftTimeLimitExceeded
 from celery import states
 from celery.exceptions import Retry
 from django.core import mail
@@ -24,11 +25,12 @@ from scheduled_tasks import recording
 from scheduled_tasks.models import ScheduledTask, Status, TaskRun, Trigger, database, database_now
 from scheduled_tasks.recording import endings, runs
 from scheduled_tasks.recording import writer as writing
+from scheduled_tasks.recording.complaints import Complaints
 from scheduled_tasks.recording.handover import under_test
 from scheduled_tasks.recording.header import Header
 from scheduled_tasks.recording.publish import after_publish, before_publish
 from scheduled_tasks.recording.session import PREPARE_AFTER, Session, ordinary_session, own_session
-from scheduled_tasks.recording.writer import Complaints, Writer
+from scheduled_tasks.recording.writer import Writer
 from tests.live import wait_for
 
 
@@ -521,6 +523,65 @@ class TestWriter:
         assert time.monotonic() - began < 20  # and not a hundred times the wait
         outage.over.set()
         wait_for(lambda: TaskRun.objects.count() == 101, message="the backlog")
+
+    def test_who_waits_writes_by_himself_once_connected(self, fresh_writer: Writer) -> None:
+        threads: list[int] = []
+        for _ in range(3):
+            fresh_writer.put(lambda session: threads.append(threading.get_ident()), wait=True)
+        assert threads[0] != threading.get_ident()  # connecting may hang for longer than anybody waits
+        queued(fresh_writer)
+        fresh_writer.put(lambda session: threads.append(threading.get_ident()), wait=True)
+        assert threads[-1] == threading.get_ident()
+
+    def test_who_does_not_wait_never_writes_by_himself(self, fresh_writer: Writer) -> None:
+        queued(fresh_writer)
+        threads: list[int] = []
+        fresh_writer.put(lambda session: threads.append(threading.get_ident()), wait=False)
+        wait_for(lambda: threads)
+        assert threads[0] != threading.get_ident()
+
+    @override_settings(SCHEDULED_TASKS={"RECORD_WAIT": 0.3})
+    def test_write_that_hangs_is_cut_and_made_up_for(self, fresh_writer: Writer) -> None:
+        sent = queued(fresh_writer)
+        writers: list[int] = []
+
+        def start(session: Session) -> None:
+            writers.append(threading.get_ident())
+            runs.start(session, mine)
+
+        mine = attempt(sent)
+        with transaction.atomic():
+            TaskRun.objects.update(actor="keeps the lock")
+            fresh_writer.put(start, wait=True)  # would wait for ever
+            assert writers[0] == threading.get_ident()
+            queued(fresh_writer)
+        wait_for(lambda: the_run(sent).status == Status.RUNNING)
+        assert the_run(sent).attempts == 1
+        assert writers[-1] != threading.get_ident()
+
+    def test_soft_time_limit_that_strikes_while_writing(self, fresh_writer: Writer) -> None:
+        sent = queued(fresh_writer)
+        mine = attempt(sent)
+        limits = [SoftTimeLimitExceeded()]
+
+        def start(session: Session) -> None:
+            if limits:
+                raise limits.pop()
+            runs.start(session, mine)
+
+        with pytest.raises(SoftTimeLimitExceeded):
+            fresh_writer.put(start, wait=True)
+        wait_for(lambda: the_run(sent).status == Status.RUNNING)
+
+    def test_fork_waits_until_nobody_writes(self, fresh_writer: Writer) -> None:
+        queued(fresh_writer)
+        assert fresh_writer.pause(timeout=0.0)
+        begun = threading.Event()
+        fresh_writer.put(lambda session: begun.set(), wait=False)
+        assert not fresh_writer.pause(timeout=0.05)
+        assert not begun.is_set()
+        fresh_writer.resume()
+        assert begun.wait(20)
 
     def test_backlog_is_bounded(self, fresh_writer: Writer, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(writing, "BACKLOG_BYTES", 10_000)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from datetime import timedelta
 from io import StringIO
 from typing import Any
@@ -109,6 +111,44 @@ def test_sqlite_keeps_the_cache_and_the_checkpoints_it_had(monkeypatch: pytest.M
     assert prune() == 2
     assert meanwhile == [[retention.SQLITE_CACHE, 0]]
     assert settings_of_sqlite() == before
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.skipif("connection.vendor != 'sqlite'", reason="what only SQLite has")
+def test_sqlite_starts_a_long_log_anew_although_others_write(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever began to write before the log was copied goes on in the same log."""
+
+    def pages_of_log(long: int) -> list[int]:
+        monkeypatch.setattr(retention, "LONG_LOG", long)
+        found.clear()
+        for ago in range(200, 220):
+            make_run(task, ago=ago * DAY)
+        prune()
+        return found[:]
+
+    def paused(pruning: Pruning) -> None:
+        other.execute("BEGIN")
+        other.execute("SELECT * FROM django_celery_beat_periodictask").fetchall()
+        pause(pruning)
+
+    def slept(_seconds: float) -> None:
+        other.execute("UPDATE django_celery_beat_periodictask SET description = description || 'x'")
+        other.execute("COMMIT")
+
+    def copied(pruning: Pruning) -> int:
+        found.append(copy(pruning))
+        return found[-1]
+
+    pause, copy, found, task = Pruning._pause, Pruning._copy_log, list[int](), make_task()
+    monkeypatch.setattr(Pruning, "_pause", paused)
+    monkeypatch.setattr(Pruning, "_copy_log", copied)
+    monkeypatch.setattr(retention.time, "sleep", slept)
+    monkeypatch.setattr(retention, "FIRST_STEP", 2)
+    monkeypatch.setattr(retention, "LONGEST_STEP", 2)
+    with closing(sqlite3.connect(connection.settings_dict["NAME"], isolation_level=None)) as other:
+        growing, started_anew = pages_of_log(1_000_000), pages_of_log(0)
+    assert growing == sorted(set(growing))
+    assert started_anew[-1] < growing[-1]
 
 
 def test_count_of_the_settings(settings: Any) -> None:

@@ -605,6 +605,24 @@ def test_options_of_the_beat_schedule(app, sync):
     assert (task.queue, task.priority, task.expire_seconds) == ("slow", 2, 60)
 
 
+def test_options_that_a_stored_task_cannot_keep_are_named(app, sync):
+    entries(app, purge=30, keep=30)
+    kept = {"queue": "slow", "exchange": "jobs", "routing_key": "slow", "priority": 2, "expires": 60}
+    app.conf.beat_schedule["keep"]["options"] = {**kept, "headers": {"x": 1}, "time_limit": None}
+    app.conf.beat_schedule["purge"]["options"] = {"time_limit": 60, "queue": "slow", "soft_time_limit": 50}
+    report = sync()
+    [sentence] = report.problems
+    assert sentence == (
+        "The entry “purge” of CELERY_BEAT_SCHEDULE has options that no stored task keeps: time_limit, "
+        "soft_time_limit. It keeps queue, exchange, routing_key, priority, expires, headers; give others to "
+        "the task's own decorator, such as @shared_task(time_limit=60)."
+    )
+    assert (report.created, get().queue) == (("keep", "purge"), "slow")
+    task = get("keep")
+    assert (task.queue, task.exchange, task.routing_key, task.priority) == ("slow", "jobs", "slow", 2)
+    assert sync().problems == report.problems
+
+
 def test_tasks_added_by_the_apps_own_signal(app, sync):
     @app.on_after_finalize.connect
     def add(sender, **_):

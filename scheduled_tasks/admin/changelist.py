@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
@@ -22,7 +22,9 @@ from ..facts import Facts
 from ..flags import Flag
 from ..health import Problem, problems
 from ..models import ProcessKind, ScheduledTask, ScheduledTaskQuerySet, TaskRun
+from ..stamps import Stamp, digest
 from .row import TaskRow
+from .seen import Known, memory
 
 
 def facts_of(request: HttpRequest) -> Facts:
@@ -93,6 +95,8 @@ class Refresh:
     changed: list[TaskRow]
     added: list[tuple[int, TaskRow]]
     gone: list[str]
+    keys: dict[int, str]
+    """Of all rows, in their order; empty where only the row can tell."""
 
 
 if TYPE_CHECKING:
@@ -115,7 +119,9 @@ class TaskChangeList(ChangeList):
 
     def __init__(self, request: HttpRequest, *args: Any, **kwargs: Any) -> None:
         self.facts = facts_of(request)
-        self.counts = flags.counts(self.facts)
+        self.stamp: Stamp | None = getattr(request, "scheduled_tasks_stamp", None)
+        self.known: Known | None = getattr(request, "scheduled_tasks_known", None)
+        self.counts = flags.counts(self.facts, self.known and self.known.failing)
         super().__init__(request, *args, **kwargs)
 
     def get_results(self, request: HttpRequest) -> None:
@@ -132,20 +138,28 @@ class TaskChangeList(ChangeList):
 
     @cached_property
     def keys(self) -> dict[int, str]:
-        """The keys of the page's rows, in their order."""
-        return overview.keys(overview.stored(self._page), self.facts)
+        """The keys of the page's rows, in their order; empty where only the row can tell."""
+        if self.known is None:
+            return overview.keys(overview.stored(self._page), self.facts)
+        return {pk: self.known.keys.get(pk, "") for pk in self._page.values_list("pk", flat=True)}
 
     @cached_property
     def page(self) -> list[TaskRow]:
         """The page's rows."""
-        return [TaskRow(row) for row in overview.rows(self._page, self.facts)]
+        return self._made(self._page)
 
     def read(self, task_ids: Sequence[int]) -> list[TaskRow]:
         """The rows of these tasks, in any order."""
         if not task_ids:
             return []
-        tasks = overview.tasks().filter(pk__in=task_ids)
-        return [TaskRow(row) for row in overview.rows(tasks, self.facts)]
+        known = memory.tasks(task_ids, self.stamp) if self.stamp else []
+        others = [*{*task_ids} - {task.pk for task in known}]
+        return self._made([*known, *(overview.tasks().filter(pk__in=others) if others else ())])
+
+    def _made(self, tasks: Iterable[ScheduledTask]) -> list[TaskRow]:
+        rows = overview.rows(tasks, self.facts)
+        memory.keep_tasks(rows)
+        return [TaskRow(row) for row in rows]
 
     def refresh(self, shown: Mapping[int, str]) -> Refresh:
         """What has changed on this page since its rows had the keys of ``shown``."""
@@ -157,7 +171,13 @@ class TaskChangeList(ChangeList):
             changed=[made[pk] for pk in stale if pk in made and pk in shown and shown[pk] != made[pk].key],
             added=[(before[pk], made[pk]) for pk in stale if pk in made and pk not in shown],
             gone=[str(pk) for pk in shown.keys() - keys.keys()],
+            keys={pk: made[pk].row.lasting_key if pk in made else key for pk, key in keys.items()},
         )
+
+    @property
+    def header(self) -> str:
+        """Moves with what a refresh shows above the rows."""
+        return digest(*self.count_links, *self.problems, self.healthy, self.processes)
 
     @cached_property
     def problems(self) -> list[Problem]:

@@ -44,10 +44,14 @@ class TaskPages(GatedAdmin):
         name = f"admin:{self.opts.app_label}_{self.opts.model_name}_changelist"
         return reverse(name, current_app=self.admin_site.name)
 
+    def may_use_beat(self, request: HttpRequest) -> bool:
+        """Whether the request's user may change tasks in django-celery-beat's own admin."""
+        beat_admin = self.admin_site._registry.get(PeriodicTask)
+        return beat_admin is not None and beat_admin.has_change_permission(request)
+
     def beat_url(self, request: HttpRequest) -> str:
         """The list of django-celery-beat's own admin, for those who may use it; empty otherwise."""
-        beat_admin = self.admin_site._registry.get(PeriodicTask)
-        if beat_admin is None or not beat_admin.has_change_permission(request):
+        if not self.may_use_beat(request):
             return ""
         return reverse("admin:django_celery_beat_periodictask_changelist", current_app=self.admin_site.name)
 

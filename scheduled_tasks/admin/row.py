@@ -20,7 +20,7 @@ from ..recent import RecentRun
 from ..task_fields import NAMES
 from ..values import masked_text
 from . import words
-from .signs import Badge, Moment, Progress, Sign
+from .signs import TRIGGER_ICONS, Badge, Moment, Progress, Sign, started_by
 from .strip import spoken, strip
 
 FAR_FROM_USUAL = 2.0
@@ -136,7 +136,8 @@ class TaskRow:
     @property
     def last_icon(self) -> str:
         """The icon of what made the last run start."""
-        return "retry" if self.last_run and self.last_run.trigger == Trigger.RETRY else "person"
+        trigger = Trigger(self.last_run.trigger) if self.last_run else Trigger.SCHEDULE
+        return TRIGGER_ICONS.get(trigger, "person")
 
     @cached_property
     def next_note(self) -> str:
@@ -170,7 +171,7 @@ class TaskRow:
         run = self.last_run
         if run is None or run.trigger == Trigger.SCHEDULE:
             return ""
-        return _("by %(name)s") % {"name": run.actor} if run.actor else str(Trigger(run.trigger).label)
+        return started_by(run.trigger, run.actor)
 
     @cached_property
     def running_since(self) -> datetime | None:

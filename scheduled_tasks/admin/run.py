@@ -19,7 +19,7 @@ from django.utils.translation import pgettext
 from ..models import TaskRun, Trigger
 from ..reasons import said
 from . import words
-from .signs import Sign
+from .signs import TRIGGER_ICONS, Sign, started_by
 
 NOTABLE_LAG = timedelta(seconds=10)
 """How late a run must start for it to be said."""
@@ -106,15 +106,13 @@ class RunRow:
 
     @property
     def trigger(self) -> str:
-        """``"schedule"``, ``"by anna"``, ``"retry"``."""
-        if self.run.actor:
-            return _("by %(name)s") % {"name": self.run.actor}
-        return str(Trigger(self.run.trigger).label)
+        """What or who made it start."""
+        return started_by(self.run.trigger, self.run.actor)
 
     @property
     def trigger_icon(self) -> str:
         """The icon beside it, if any."""
-        return {Trigger.MANUAL: "person", Trigger.RETRY: "retry"}.get(Trigger(self.run.trigger), "")
+        return TRIGGER_ICONS.get(Trigger(self.run.trigger), "")
 
     @property
     def duration(self) -> str:

@@ -7,7 +7,7 @@ from datetime import datetime
 
 from django.utils.translation import gettext as _
 
-from ..models import Status
+from ..models import Status, Trigger
 from ..recent import RecentRun
 
 GLYPHS = {
@@ -26,6 +26,17 @@ GLYPHS = {
     Status.LOST: ("lost", "bad"),
 }
 """Shape and tone of each run status."""
+
+TRIGGER_ICONS = {Trigger.MANUAL: "person", Trigger.RETRY: "retry", Trigger.COMMAND: "terminal"}
+"""The icon beside what made a run start; a schedule has none."""
+
+
+def started_by(trigger: str, actor: str) -> str:
+    """``"schedule"``, ``"by anna"``, ``"by root on the command line"``."""
+    if not actor:
+        return str(Trigger(trigger).label)
+    by = _("by %(name)s on the command line") if trigger == Trigger.COMMAND else _("by %(name)s")
+    return by % {"name": actor}
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+import re
+from collections.abc import Mapping
+from functools import lru_cache
+from types import MappingProxyType
 from typing import Any, cast
 
 from django.contrib import admin
@@ -14,17 +17,17 @@ from django.contrib.admin.views.main import PAGE_VAR
 from django.core.exceptions import BadRequest
 from django.db import transaction
 from django.db.models import QuerySet
-from django.http import HttpRequest, HttpResponse, HttpResponseNotModified
+from django.http import HttpRequest, HttpResponse, HttpResponseNotModified, QueryDict
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path
 from django.utils.decorators import method_decorator
 from django.utils.translation import get_language, gettext_lazy
 from django.utils.translation import gettext as _
 
-from .. import overview
+from .. import overview, stamps
 from ..access import Action
 from ..models import ScheduledTask
-from ..stamps import digest, stamp
+from ..stamps import Stamp, digest
 from . import history
 from .changelist import (
     LAST_DURATION,
@@ -39,6 +42,7 @@ from .changes import TaskChanges, get_only
 from .forms import ScheduleForm
 from .gate import needs
 from .reply import from_script
+from .seen import Seen, memory
 from .timeline import Timeline
 from .words import script_words
 
@@ -142,26 +146,33 @@ class ScheduledTaskAdmin(TaskChanges):
     @get_only
     @needs(Action.VIEW)
     def rows_view(self, request: HttpRequest) -> HttpResponse:
-        """What changed on a list since the keys the script sends: rows, counts; or 304."""
+        """What changed on a list since the version and the keys the script sends: rows, header; or 304."""
         shown = _parse_keys(request)
-        version = f'"{self.list_version(request, shown)}"'
-        if request.headers.get("If-None-Match") == version:
-            return HttpResponseNotModified(headers={"ETag": version})
+        sent = request.headers.get("If-None-Match", "")
+        sent_version, _dot, sent_header = sent.removeprefix("W/").strip('"').partition(".")
+        stamp = stamps.read(shown)
+        version = self.list_version(request, stamp)
+        if sent_version == version:
+            return HttpResponseNotModified(headers={"ETag": sent})
+        known = memory.known(sent_version, stamp)
+        request.scheduled_tasks_stamp = stamp  # type: ignore[attr-defined]
+        request.scheduled_tasks_known = known  # type: ignore[attr-defined]
         try:
             cl = cast(TaskChangeList, self.get_changelist_instance(request))
         except IncorrectLookupParameters as error:
             raise BadRequest from error
-        refresh = cl.refresh(shown)
+        refresh, header = cl.refresh(shown), cl.header
+        compared_at = known.compared_at if known else stamp.at
+        memory.keep(version, Seen(stamp, refresh.keys, cl.counts.failing_ids, compared_at))
         context = {
             **self.fragment_context(request),
-            "cl": cl,
-            "stalled": cl.stalled,
+            "cl": None if sent_header == header else cl,
             "rows": refresh.changed,
             "added": [(_place(before), row) for before, row in refresh.added],
             "gone": refresh.gone,
         }
         response = TemplateResponse(request, self.poll_template, context)
-        response["ETag"] = version
+        response["ETag"] = f'"{version}.{header}"'
         return response
 
     @get_only
@@ -236,21 +247,31 @@ class ScheduledTaskAdmin(TaskChanges):
         title %= {"name": task.name}
         return self.show_form(request, task, title, "admin/scheduled_tasks/_pause.html")
 
-    def list_version(self, request: HttpRequest, shown: Iterable[int]) -> str:
-        """Moves with everything visible on a list of these tasks, but not with the time that passes."""
-        rights = (*self._rights(request), bool(self.beat_url(request)))
-        return digest(stamp(shown), get_language(), request.GET.urlencode(), rights)
+    def list_version(self, request: HttpRequest, stamp: Stamp) -> str:
+        """Moves with everything visible on a list of tasks, but not with the time that passes."""
+        rights = (*self._rights(request), self.may_use_beat(request))
+        return digest(stamp.text, get_language(), request.GET.urlencode(), rights)
 
     def _rights(self, request: HttpRequest) -> tuple[bool, bool]:
         return self.may(request, Action.CHANGE), self.may(request, Action.RUN)
 
 
-def _parse_keys(request: HttpRequest) -> dict[int, str]:
+KEY = re.compile(r"(?<![^.])([0-9]{1,18}):(\w+)")
+
+
+@lru_cache(maxsize=100)  # of a list that does not change, every refresh sends the same
+def _keys(sent: str) -> Mapping[int, str]:
+    return MappingProxyType({int(pk): key for pk, key in KEY.findall(sent)})
+
+
+def _parse_keys(request: HttpRequest) -> Mapping[int, str]:
     """The rows the script shows: ``"12:a1b2.13:c3d4"`` taken out of the query string, as key by task."""
-    query = request.GET.copy()
-    pairs = (pair.partition(":") for value in query.pop("rows", []) for pair in value.split("."))
+    sent, query = request.GET, QueryDict(mutable=True)
+    for name, values in sent.lists():
+        if name != "rows":
+            query.setlist(name, values)
     request.GET = query  # type: ignore[assignment]
-    return {int(pk): key for pk, _colon, key in pairs if pk.isdecimal() and len(pk) < 19}
+    return _keys(".".join(sent.getlist("rows")))
 
 
 def _place(before: int) -> str:

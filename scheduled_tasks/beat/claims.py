@@ -274,10 +274,10 @@ class _Claim:
         if self.twice:
             self._leave_out_claimed()
         records.insert_runs(self.rows)
+        records.retire(self.claimed.over, self.now)  # tasks before states: as people's operations lock them
         records.move_states(self.states)
         if self.skipped:
             TaskState.objects.filter(pk__in=self.skipped).update(skip_next=False)
-        records.retire(self.claimed.over, self.now)
 
     def _leave_out_claimed(self) -> None:
         ticks = [row.tick for row in self.rows if row.tick is not None]

@@ -54,8 +54,8 @@ def give_back(celery_id: str, task_id: int, tick: datetime, after: datetime | No
         newest = TaskState.objects.filter(pk=task_id, accounted_until=tick)
         if not newest.exists() or not unsent().filter(celery_id=celery_id).delete()[0]:
             return False
-        newest.update(accounted_until=after, next_run_at=tick)
         PeriodicTask.objects.filter(pk=task_id, last_run_at=tick).update(last_run_at=after)
+        newest.update(accounted_until=after, next_run_at=tick)
     return True
 
 

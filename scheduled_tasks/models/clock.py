@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from django.db import models
+from django.db.backends.base.base import BaseDatabaseWrapper
 
 LONG_AGO = datetime(2000, 1, 1, tzinfo=UTC)
 
@@ -27,6 +28,14 @@ class UtcNow(models.Func):
         # Doubled twice: for the template and for the statement's own parameters.
         moment = "STRFTIME('%%%%Y-%%%%m-%%%%d %%%%H:%%%%M:%%%%f', 'now')"
         return self.as_sql(compiler, connection, template=moment, **context)
+
+
+def now_sql(connection: BaseDatabaseWrapper) -> str:
+    """:class:`UtcNow` for a statement written by hand, without parameters."""
+    now = UtcNow()
+    as_sql: Any = getattr(now, f"as_{connection.vendor}", now.as_sql)
+    sql, _params = as_sql(None, connection)
+    return str(sql % ())
 
 
 def elapsed(start: datetime | None, end: datetime | None) -> timedelta | None:

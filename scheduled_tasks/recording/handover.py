@@ -13,8 +13,10 @@ from django.db import connections
 
 from ..conf import settings
 from ..models import database
+from .complaints import complaints
+from .orders import Order
 from .session import Session, Write, ordinary_session
-from .writer import Answer, Order, Writer, complaints
+from .writer import Answer, Writer
 
 FORK_WAIT = 1.0
 """Seconds a fork waits for the statement under way, whose state a child must not inherit half-way."""
@@ -93,7 +95,7 @@ def close(timeout: float | None = None) -> None:
 
 def _before_fork() -> None:
     global _held_for_fork
-    if _writer is None or not _writer.busy.acquire(timeout=FORK_WAIT):
+    if _writer is None or not _writer.pause(FORK_WAIT):
         return
     _held_for_fork = True
     session = _writer.session
@@ -107,7 +109,7 @@ def _after_fork_in_parent() -> None:
     global _held_for_fork
     if _writer is not None and _held_for_fork:
         _held_for_fork = False
-        _writer.busy.release()
+        _writer.resume()
 
 
 def _after_fork_in_child() -> None:

@@ -14,10 +14,10 @@ from django.utils.translation import gettext_noop
 
 from ..values import stored
 from . import runs
+from .complaints import complaints
 from .handover import in_transaction, later, record
 from .header import NAME, Header, is_recorded, moment
 from .session import Session
-from .writer import complaints
 
 NOT_SENT = gettext_noop("The message was not sent: the broker could not be reached.")
 

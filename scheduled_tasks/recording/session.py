@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import copy
+import os
 import re
+import socket
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from hashlib import blake2b
 from typing import Any
@@ -18,6 +21,7 @@ from django.db.models import Choices
 from django.db.utils import load_backend
 from django_celery_beat.models import PeriodicTask
 
+from ..conf import settings
 from ..models import Process, TaskRun, database
 
 TABLES = {
@@ -121,6 +125,14 @@ class Session:
         """Whether a failure can only mean that others hold the database: a file needs no reconnecting."""
         return self.connection.vendor == "sqlite"
 
+    @property
+    def is_bounded(self) -> bool:
+        """Whether any thread may run statements, because :meth:`cut` ends one that takes too long."""
+        return False
+
+    def cut(self) -> None:
+        """Have the statement under way fail, from another thread than the one that waits for it."""
+
     def close(self) -> None:
         """Give the connection back; the next statement opens another."""
         self._cursor = None
@@ -185,9 +197,26 @@ class OwnSession(Session):
         super().__init__(connection)
         self._uses: Counter[Statement] = Counter()
         self._prepares = connection.vendor == "postgresql"
+        self._socket: int | None = None
+
+    @property
+    def is_bounded(self) -> bool:
+        return self.is_open and (self._socket is not None or self.connection.vendor == "sqlite")
+
+    def cut(self) -> None:
+        """End the conversation with the server. What waits for SQLite's lock gives up by itself."""
+        if self._socket is None:
+            return
+        held = socket.socket(fileno=self._socket)
+        with suppress(OSError):
+            held.shutdown(socket.SHUT_RDWR)
+        held.detach()
 
     def close(self) -> None:
         super().close()
+        if self._socket is not None:
+            os.close(self._socket)
+            self._socket = None
         self._uses.clear()
         self._compiled.clear()
 
@@ -222,6 +251,7 @@ class OwnSession(Session):
         if self._cursor is None or not self.is_open:
             connection.ensure_connection()
             self._cursor = connection.connection.cursor()
+            self._socket = _socket_of(connection.connection)
         with connection.wrap_database_errors:
             self._cursor.execute(sql, values)
         return self._cursor
@@ -243,6 +273,12 @@ def _in_ascii(value: Any) -> Any:
     return value.encode("ascii", "backslashreplace").decode() if isinstance(value, str) else value
 
 
+def _socket_of(connection: Any) -> int | None:
+    """The socket of a driver's connection by a number that stays ours when the driver closes its own."""
+    fileno = getattr(connection, "fileno", None)
+    return None if fileno is None else os.dup(fileno())
+
+
 Write = Callable[[Session], object]
 """Something to be written down, given the session to do it with. It may be called again after a failure."""
 
@@ -256,6 +292,8 @@ def own_session() -> OwnSession:
     connection: BaseDatabaseWrapper = backend.DatabaseWrapper(chosen, name)
     for option in NOT_COPIED:
         chosen["OPTIONS"].pop(option, None)
+    if connection.vendor == "sqlite":
+        chosen["OPTIONS"]["timeout"] = settings.RECORD_WAIT
     set_timeouts(connection)
     # The writer's thread uses it, but a thread that forks the process may have to close it.
     connection.inc_thread_sharing()

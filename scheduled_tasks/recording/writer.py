@@ -1,23 +1,27 @@
-"""The one thread per process that writes, so that no task waits long or shares its transaction with a record.
+"""One writer per process, with a connection of its own: no task waits long, or shares its transaction.
 
-Orders are carried out one after another. A database that fails or hangs delays whoever hands over next once,
-by ``RECORD_WAIT`` at most; from then on orders are only kept, in a bounded backlog, until a write succeeds.
+Orders are carried out one after another, by the writer's thread. Whoever has to wait for his order carries it
+out himself while the connection is open and free: two changes of thread cost more than the statement. The
+thread watches over him then, and cuts the connection when that takes longer than ``RECORD_WAIT``.
+
+A database that fails or hangs delays whoever writes next once, by ``RECORD_WAIT`` at most; from then on
+orders are only kept, in a bounded backlog, until a write succeeds.
 """
 
 from __future__ import annotations
 
 import contextlib
-import logging
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Hashable
-from dataclasses import dataclass
 from typing import TypeVar
 
-from django.db import InterfaceError, InternalError, OperationalError
+from django.db import Error, InterfaceError, InternalError, OperationalError
 
 from ..conf import settings
+from .complaints import complaints
+from .orders import Bell, Order
 from .session import Session, Write, ordinary_session, own_session
 
 IDLE_CLOSE = 30.0
@@ -32,69 +36,19 @@ MAX_TRIES = 5
 BACKLOG_BYTES = 16_000_000
 """About what waiting orders may hold; beyond it the oldest are given up."""
 
-LOG_EVERY = 60.0
-"""Seconds between two lines of log about the same trouble."""
+PAUSE_STEP = 0.001
+"""Seconds between looks at whether the session is free to be paused."""
+
+PAUSED = object()
+"""Holds the session while it is paused."""
 
 TRANSIENT = (OperationalError, InterfaceError, InternalError)
 
 Answer = TypeVar("Answer")
 
-logger = logging.getLogger("scheduled_tasks")
-
-
-class Bell:
-    """Wakes one thread: what ``threading.Event`` does, at a fraction of its cost per run."""
-
-    def __init__(self) -> None:
-        self._silence = threading.Lock()
-        self._silence.acquire()
-
-    def ring(self) -> None:
-        with contextlib.suppress(RuntimeError):  # it has been rung already
-            self._silence.release()
-
-    def wait(self, seconds: float | None = None) -> bool:
-        """Sleep until it rings; False when it did not within ``seconds``."""
-        return self._silence.acquire(timeout=-1 if seconds is None else seconds)
-
-
-@dataclass(eq=False, slots=True)
-class Order:
-    """A write that was handed over; ``done`` rings once it was carried out or put off."""
-
-    write: Write | None
-    size: int = 0
-    done: Bell | None = None
-    tries: int = 0
-
-    def withdraw(self) -> None:
-        """Another order makes this one superfluous."""
-        self.write = None
-
 
 class Unanswered(Exception):
     """The database did not answer in time; the text says why, as far as it is known."""
-
-
-class Complaints:
-    """One line of log a minute for each kind of trouble, with how often it happened meanwhile."""
-
-    def __init__(self) -> None:
-        self._logged: dict[str, tuple[float, int]] = {}
-
-    def log(self, message: str, error: BaseException | None = None) -> None:
-        now = time.monotonic()
-        logged_at, count = self._logged.get(message, (-LOG_EVERY, 0))
-        if now - logged_at < LOG_EVERY:
-            self._logged[message] = (logged_at, count + 1)
-            return
-        self._logged[message] = (now, 0)
-        cause = f" ({type(error).__name__}: {error})" if error else ""
-        again = f" It happened {count} more times since the last such line." if count else ""
-        logger.error("%s%s%s", message, cause, again)
-
-
-complaints = Complaints()
 
 
 class Writer:
@@ -104,7 +58,8 @@ class Writer:
         self.error = ""
         """Why the last write failed; empty after one that succeeded."""
         self.session: Session | None = None
-        self.busy = threading.Lock()
+        self._holder: object | None = None
+        self._cut_at = 0.0
         self._orders: deque[Order] = deque()
         self._size = 0
         self._later: dict[Hashable, tuple[float, Write]] = {}
@@ -112,6 +67,7 @@ class Writer:
         self._bell = Bell()
         self._thread: threading.Thread | None = None
         self._prompt = True
+        self._doubtful = False
         self._failures = 0
         self._retry_at = 0.0
         self._used_at = 0.0
@@ -128,9 +84,17 @@ class Writer:
 
         ``size`` is about how many bytes the order holds while it waits.
         """
-        order = Order(write, size, Bell() if wait and self._prompt else None)
+        order = Order(write, size)
+        patience = settings.RECORD_WAIT if wait and self._prompt else 0.0
+        if not patience:
+            self._hand_over(order)
+            return order
+        until = time.monotonic() + patience
+        if self._written_here(order, until):
+            return order
+        order.done = Bell()
         self._hand_over(order)
-        if order.done is not None and not order.done.wait(settings.RECORD_WAIT):
+        if not order.done.wait(max(0.0, until - time.monotonic())):
             # Nobody else needs to wait for a database that does not answer.
             self._prompt = False
         return order
@@ -163,6 +127,59 @@ class Writer:
         if thread is not None and thread is not threading.current_thread():
             thread.join(timeout)
 
+    def pause(self, timeout: float) -> bool:
+        """Keep everybody from the session until :meth:`resume`; False if it is not free in ``timeout``."""
+        deadline = time.monotonic() + timeout
+        while not self._take(PAUSED):
+            if time.monotonic() >= deadline:
+                return False
+            time.sleep(PAUSE_STEP)
+        return True
+
+    def resume(self) -> None:
+        """End a pause."""
+        self._release()
+
+    def _take(self, holder: object) -> bool:
+        with self._lock:
+            if self._holder is not None:
+                return False
+            self._holder = holder
+            return True
+
+    def _release(self) -> None:
+        with self._lock:
+            self._holder, self._cut_at = None, 0.0
+            awaited = self._orders or self._closing
+        if awaited:
+            self._bell.ring()
+
+    def _written_here(self, order: Order, until: float) -> bool:
+        """Carry ``order`` out in the calling thread; False when it has to be handed over.
+
+        A soft time limit may strike anywhere in here: what it interrupts is handed over, and it is passed on.
+        """
+        session, write = self.session, order.write
+        if session is None or write is None or self._orders:
+            return False
+        try:
+            if not self._take(order) or self.session is not session or not session.is_bounded:
+                return False
+            self._cut_at = until
+            write(session)
+        except Error:
+            self._doubtful = True
+            return False
+        except BaseException:
+            self._doubtful = True
+            self._hand_over(order)
+            raise
+        finally:
+            if self._holder is order:
+                self._used_at = time.monotonic()
+                self._release()
+        return True
+
     def _hand_over(self, order: Order) -> None:
         with self._lock:
             self._append(order)
@@ -183,13 +200,15 @@ class Writer:
             self._thread.start()
 
     def _run(self) -> None:
-        while not self._ended():
+        ended = False
+        while not ended:
             order = self._next()
             if order is None:
                 self._disconnect()
             else:
                 self._carry_out(order)
-        self._disconnect()
+            self._release()
+            ended = order is None and self._ended()
 
     def _ended(self) -> bool:
         with self._lock:
@@ -199,17 +218,31 @@ class Writer:
             return True
 
     def _next(self) -> Order | None:
-        """The first order in line once it can be carried out; None when the connection is not needed."""
+        """The first order in line once it can be carried out; None when the connection is not needed.
+
+        Either way the session is this thread's until it is released.
+        """
         while True:
             with self._lock:
                 now = time.monotonic()
                 self._move_due(now)
-                if self._orders and (self._closing or now >= self._retry_at):
-                    return self._orders[0]
-                if self._closing or self._idle(now):
-                    return None
+                if self._holder is None:
+                    if self._orders and (self._closing or now >= self._retry_at):
+                        self._holder = self
+                        return self._orders[0]
+                    if self._closing or self._idle(now):
+                        self._holder = self
+                        return None
+                elif self._cut_at and now >= self._cut_at:
+                    self._cut(now)
                 patience = self._patience(now)
             self._bell.wait(patience)
+
+    def _cut(self, now: float) -> None:
+        """End the statement of a caller who has waited for long enough."""
+        self._cut_at = now + settings.RECORD_WAIT
+        if self.session is not None:
+            self.session.cut()
 
     def _move_due(self, now: float) -> None:
         for key, (due, write) in list(self._later.items()):
@@ -224,16 +257,18 @@ class Writer:
 
     def _patience(self, now: float) -> float | None:
         moments = [due for due, _ in self._later.values()]
-        if self._orders:
+        watch = now + (settings.RECORD_WAIT or IDLE_CLOSE)
+        if self._holder is not None:
+            moments.append(self._cut_at or watch)
+        elif self._orders:
             moments.append(self._retry_at)
         elif self.connected:
-            moments.append(self._used_at + IDLE_CLOSE)
+            moments += [self._used_at + IDLE_CLOSE, watch]
         return max(0.0, min(moments) - now) if moments else None
 
     def _carry_out(self, order: Order) -> None:
         try:
-            with self.busy:
-                self._write(order)
+            self._write(order)
         except TRANSIENT as error:
             self._put_off(order, error)
         except Exception as error:  # noqa: BLE001 - the thread must survive whatever a driver raises
@@ -252,6 +287,10 @@ class Writer:
             return
         if self.session is None:
             self.session = own_session() if settings.OWN_CONNECTION else ordinary_session()
+        if self._doubtful:
+            self._doubtful = False
+            if not self.session.is_locked_out:
+                self.session.close()
         used = self.session.is_open
         try:
             write(self.session)

@@ -29,8 +29,8 @@ from ..reaper import Reaper
 from ..recording import endings, runs
 from ..recording.handover import record, under_test
 from ..recording.header import NAME, Header, moment
+from ..recording.orders import Order
 from ..recording.publish import header_of, quiet
-from ..recording.writer import Order
 from ..values import stored
 from .output import SHOWN_AS, Output, capture_logs
 

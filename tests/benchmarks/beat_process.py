@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import gc
 import json
+import statistics
 import sys
 import time
 from collections import Counter
@@ -31,9 +32,12 @@ SLACK = 0.05
 WARM_UP = 20
 """Messages that are sent before it counts: the broker's client is imported and connected by then."""
 
+BURSTS = 5
+"""How often one process of ours dispatches; the median counts."""
+
 
 class Sent:
-    """Counts what leaves for the broker; ``send`` is the processor time between first and last."""
+    """Counts what leaves for the broker; ``last`` is when."""
 
     def __init__(self) -> None:
         self.count, self.last = 0, 0.0
@@ -131,32 +135,56 @@ def idle(kind: str, tasks: str) -> dict[str, float]:
 
 
 def dispatch(kind: str, due: str) -> dict[str, float]:
-    count = int(due)
-    sent = Sent()
+    """Ours has a clock of its own, which is put to the moment; the stock one's moment must be waited for."""
+    sent, bursts = Sent(), BURSTS if kind == "ours" else 1
+    found = [_burst(kind, int(due), sent) for _ in range(bursts)]
+    return {key: statistics.median(each[key] for each in found) for key in found[0]}
+
+
+def _burst(kind: str, count: int, sent: Sent) -> dict[str, float]:
     moment = _make_due(count)
     beat = scheduler_of(kind)()
     beat.tick()
     beat.tick()
     _bare(beat, WARM_UP)
-    sent.count = 0
-    if time.time() > moment - SLACK:
+    found = _beside_bare(beat, count, sent, moment) if kind == "ours" else _in_time(beat, count, sent, moment)
+    with statements() as counted:
+        before = cpu()
+        beat.sync()
+        found["sync"] = cpu() - before
+    beat.close()
+    return found | {"sync_statements": counted.total() / count}
+
+
+def _beside_bare(beat: Any, count: int, sent: Sent, moment: datetime) -> dict[str, float]:
+    """Half of the bare messages before and half after: a processor that is shared does not stay as fast."""
+    before = _bare(beat, count // 2)
+    _put_clock(beat, moment)
+    found = _sends(beat, count, sent, time.time())
+    bare = (before + _bare(beat, count // 2)) / 2
+    return found | {"bare": bare, "ratio": found["dispatch"] / bare}
+
+
+def _in_time(beat: Any, count: int, sent: Sent, moment: datetime) -> dict[str, float]:
+    if time.time() > moment.timestamp() - SLACK:
         raise RuntimeError("The machine is too busy: the scheduler was not ready in time.")
-    time.sleep(moment - time.time())
-    before = cpu()
+    time.sleep(moment.timestamp() - time.time())
+    return _sends(beat, count, sent, moment.timestamp())
+
+
+def _sends(beat: Any, count: int, sent: Sent, due: float) -> dict[str, float]:
+    sent.count, before = 0, cpu()
     while sent.count < count:
         time.sleep(min(beat.tick(), SLACK))
     while beat.tick() == 0:  # the notes about what was sent
         pass
-    dispatched = (cpu() - before) / count
-    late = sent.last - moment
-    with statements() as counted:
-        before = cpu()
-        beat.sync()
-        synced = cpu() - before
-    found = {"dispatch": dispatched, "late": late, "sync": synced}
-    found |= {"sync_statements": counted.total() / count, "bare": _bare(beat, count)}
-    beat.close()
-    return found | {"send": found["bare"]}
+    return {"dispatch": (cpu() - before) / count, "late": sent.last - due}
+
+
+def _put_clock(beat: Any, moment: datetime) -> None:
+    """Let our scheduler go by a clock that is at ``moment`` now and ahead by as much from now on."""
+    now, ahead = beat.clock.now, moment - beat.clock.now()
+    beat.clock.now = lambda: now() + ahead
 
 
 def asleep(seconds: str) -> dict[str, float]:
@@ -178,7 +206,7 @@ def asleep(seconds: str) -> dict[str, float]:
     }
 
 
-def _make_due(count: int) -> float:
+def _make_due(count: int) -> datetime:
     """Replace all tasks by ``count`` that are due at the start of a minute, which is returned."""
     from django_celery_beat.models import CrontabSchedule, PeriodicTask, PeriodicTasks
 
@@ -201,7 +229,7 @@ def _make_due(count: int) -> float:
     )
     PeriodicTask.objects.update(date_changed=last)
     PeriodicTasks.update_changed()
-    return due.timestamp()
+    return due
 
 
 def _forget_states() -> None:

@@ -63,8 +63,8 @@ def _make_processes() -> None:
         )
 
 
-def make_runs(task_ids: Sequence[int], *, per_task: int, first: int = 0) -> None:
-    """``per_task`` ended runs of each task, from number ``first`` on, in turns; one of 20 has failed."""
+def make_runs(task_ids: Sequence[int], *, per_task: int) -> None:
+    """``per_task`` ended runs of each task, in turns; one of 20 has failed."""
     count, tasks = per_task * len(task_ids), len(task_ids)
     columns = {
         "celery_id": text("'00000000-0000-4000-8000-' || n"),
@@ -97,7 +97,7 @@ def make_runs(task_ids: Sequence[int], *, per_task: int, first: int = 0) -> None
         "reason": "''",
         "redelivered": "FALSE",
     }
-    _insert("scheduled_tasks_taskrun", columns, first * tasks, count)
+    _insert("scheduled_tasks_taskrun", columns, count)
 
 
 def make_results(count: int) -> None:
@@ -118,7 +118,7 @@ def make_results(count: int) -> None:
         "date_done": moment("n + 2"),
         "meta": "'{\"children\": []}'",
     }
-    _insert("django_celery_results_taskresult", columns, 0, count)
+    _insert("django_celery_results_taskresult", columns, count)
 
 
 def text(expression: str) -> str:
@@ -133,11 +133,11 @@ def moment(seconds: str) -> str:
     return f"TIMESTAMPTZ '{start}+00' + ({seconds}) * INTERVAL '1 second'"
 
 
-def _insert(table: str, columns: dict[str, str], first: int, count: int) -> None:
-    last = first + count - 1
-    numbers = f"generate_series({first}, {last}) AS n"
+def _insert(table: str, columns: dict[str, str], count: int) -> None:
+    last = count - 1
+    numbers = f"generate_series(0, {last}) AS n"
     if connection.vendor == "sqlite":
-        numbers = f"(WITH RECURSIVE r(n) AS (SELECT {first} UNION ALL SELECT n + 1 FROM r WHERE n < {last}) "
+        numbers = f"(WITH RECURSIVE r(n) AS (SELECT 0 UNION ALL SELECT n + 1 FROM r WHERE n < {last}) "
         numbers += "SELECT n FROM r)"
     names, values = ", ".join(f'"{name}"' for name in columns), ", ".join(columns.values())
     with connection.cursor() as cursor:

@@ -7,13 +7,20 @@ import json
 import re
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from statistics import median
 from typing import Any
+from uuid import uuid4
 
 import django
-from django.db import connection
+from django.core.management import call_command
+from django.db import connection, connections
+from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.backends.utils import CursorWrapper
+from django.db.utils import load_backend
 
 LIST = "/admin/scheduled_tasks/scheduledtask/"
 RUNS = "/admin/scheduled_tasks/taskrun/"
@@ -26,7 +33,10 @@ PAGES = {
 }
 RESULTS = "/admin/django_celery_results/taskresult/"
 FEW = 10
-"""Runs per task at first, to compare with many."""
+"""Runs per task in a second database, to compare with many."""
+
+LOOKS = 5
+"""Per round, at the list of both databases in turns."""
 
 CHANGED = 5
 ROW = re.compile(r'id="st-row-(\d+)"[^>]*? data-key="(\w+)"')
@@ -42,33 +52,87 @@ class Visit:
     response: Any = None
 
 
-class Visitor:
-    """A person with all rights."""
+class TimedCursor(CursorWrapper):
+    """Tells ``visit`` its statements and how long they take: on SQLite fetching is most of it."""
 
-    def __init__(self) -> None:
+    def __init__(self, cursor: Any, db: BaseDatabaseWrapper, visit: Visit) -> None:
+        super().__init__(cursor, db)
+        self.visit = visit
+
+    def execute(self, sql: str, params: Any = None) -> Any:
+        self.visit.statements.append(sql)
+        return self._timed(super().execute)(sql, params)
+
+    def __getattr__(self, name: str) -> Any:
+        found = super().__getattr__(name)
+        return self._timed(found) if name.startswith("fetch") else found
+
+    def _timed(self, call: Callable[..., Any]) -> Callable[..., Any]:
+        def timed(*args: Any) -> Any:
+            begun = time.perf_counter()
+            try:
+                return call(*args)
+            finally:
+                self.visit.sql += (time.perf_counter() - begun) * 1000
+
+        return timed
+
+
+class Visitor:
+    """A person with all rights, at the pages of one database."""
+
+    def __init__(self, database: BaseDatabaseWrapper) -> None:
         from django.contrib.auth.models import User
         from django.test import Client
 
+        self.database = database
         self.client = Client()
-        self.client.force_login(User.objects.create_superuser("visitor"))
+        with using(database):
+            self.client.force_login(User.objects.create_superuser("visitor"))
 
     def visit(self, url: str, *, status: int = 200, **headers: str) -> Visit:
         visit = Visit(0.0)
-
-        def watch(execute: Callable[..., Any], sql: str, *rest: Any) -> Any:
-            begun = time.perf_counter()
-            try:
-                return execute(sql, *rest)
-            finally:
-                visit.sql += (time.perf_counter() - begun) * 1000
-                visit.statements.append(sql)
-
-        with connection.execute_wrapper(watch):
+        with using(self.database), watched(self.database, visit):
             begun = time.process_time()
             visit.response = self.client.get(url, headers=headers)
             visit.cpu = (time.process_time() - begun) * 1000
         assert visit.response.status_code == status, f"{url}: {visit.response.status_code}"
         return visit
+
+
+@contextmanager
+def using(database: BaseDatabaseWrapper) -> Iterator[None]:
+    """Everything happens in this database meanwhile."""
+    usual, connections["default"] = connections["default"], database
+    try:
+        yield
+    finally:
+        connections["default"] = usual
+
+
+@contextmanager
+def watched(database: BaseDatabaseWrapper, visit: Visit) -> Iterator[None]:
+    """``visit`` is told of all statements meanwhile."""
+    database.make_cursor = lambda cursor: TimedCursor(cursor, database, visit)  # type: ignore[method-assign]
+    try:
+        yield
+    finally:
+        del database.make_cursor
+
+
+def second_database() -> BaseDatabaseWrapper:
+    """One more with all tables, beside the one that is measured."""
+    settings = dict(connection.settings_dict)
+    if connection.vendor == "sqlite":
+        settings["NAME"] = str(Path(settings["NAME"]).with_name("few.sqlite3"))
+    else:
+        with connection.cursor() as cursor:
+            cursor.execute("CREATE DATABASE few")
+        settings["NAME"] = "few"
+    database: BaseDatabaseWrapper = load_backend(settings["ENGINE"]).DatabaseWrapper(settings, "default")
+    with using(database):
+        call_command("migrate", verbosity=0)
+    return database
 
 
 def first_look(visitor: Visitor) -> Visit:
@@ -79,16 +143,54 @@ def first_look(visitor: Visitor) -> Visit:
     return visitor.visit(LIST)
 
 
-def polls(visitor: Visitor) -> dict[str, Callable[[], Visit]]:
-    """A refresh with nothing new, and one in which some rows have changed."""
-    shown = ROW.findall(visitor.visit(LIST).response.content.decode())
-    old = [(pk, key if n >= CHANGED else "000000000000") for n, (pk, key) in enumerate(shown)]
-    same, other = (f"{LIST}rows/?rows={'.'.join(map(':'.join, rows))}" for rows in (shown, old))
-    version = visitor.visit(same).response["ETag"]
-    return {
-        "unchanged": lambda: visitor.visit(same, status=304, **{"If-None-Match": version}),
-        "changed": lambda: visitor.visit(other, **{"If-None-Match": '"older"', "HX-Request": "true"}),
-    }
+class Browser:
+    """A browser with the list open: it sends the keys of its rows and the version of the last answer."""
+
+    def __init__(self, visitor: Visitor) -> None:
+        self.visitor = visitor
+        self.rows = dict(ROW.findall(visitor.visit(LIST).response.content.decode()))
+        self.version = ""
+        self.version = self._poll(200).response["ETag"]
+        self.turn = 0
+
+    def unchanged(self) -> Visit:
+        """A refresh with nothing new."""
+        return self._poll(304)
+
+    def changed(self) -> Visit:
+        """A refresh after runs of some tasks have ended, of others each time; the counts have moved, too."""
+        self._end_runs()
+        visit = self._poll(200)
+        new = dict(ROW.findall(visit.response.content.decode()))
+        assert len(new) == CHANGED, f"{len(new)} rows"
+        self.rows |= new
+        self.version = visit.response["ETag"]
+        return visit
+
+    def unknown(self) -> Visit:
+        """The same where the process has not answered the version that is sent."""
+        from scheduled_tasks.admin.seen import memory
+
+        memory.clear()
+        return self.changed()
+
+    def _poll(self, status: int) -> Visit:
+        address = f"{LIST}rows/?rows={'.'.join(map(':'.join, self.rows.items()))}"
+        headers = {"HX-Request": "true", "If-None-Match": self.version}
+        return self.visitor.visit(address, status=status, **headers)
+
+    def _end_runs(self) -> None:
+        from scheduled_tasks.models import Status, TaskRun, database_now
+
+        self.turn += 1
+        first = self.turn * CHANGED % len(self.rows)
+        with using(self.visitor.database):
+            now = database_now()
+            times = {"queued_at": now, "started_at": now, "finished_at": now}
+            TaskRun.objects.bulk_create(
+                TaskRun(task_id=int(pk), celery_id=uuid4(), status=Status.SUCCEEDED, **times)
+                for pk in [*self.rows][first : first + CHANGED]
+            )
 
 
 def measure(visitor: Visitor, task_id: int, runs: int, rounds: int) -> dict[str, float]:
@@ -97,8 +199,9 @@ def measure(visitor: Visitor, task_id: int, runs: int, rounds: int) -> dict[str,
         name: lambda url=url: visitor.visit(url) for name, url in PAGES.items()
     }
     pages["deep"] = lambda: visitor.visit(f"{RUNS}?p={runs // 200}")
-    pages["first"] = lambda: first_look(visitor)
-    pages |= polls(visitor)
+    browser = Browser(visitor)
+    pages |= {name: getattr(browser, name) for name in ("unchanged", "changed", "unknown")}
+    pages["first"] = lambda: first_look(visitor)  # and the list then finds all rows in memory again
     drawer = f"{LIST}{task_id}/change/"
     pages["drawer"] = lambda: visitor.visit(drawer, **{"HX-Request": "true"})
     for visit in pages.values():
@@ -117,9 +220,15 @@ def measure(visitor: Visitor, task_id: int, runs: int, rounds: int) -> dict[str,
     return found
 
 
-def few_runs(visitor: Visitor, rounds: int) -> float:
-    first_look(visitor)
-    return median(first_look(visitor).sql for _ in range(rounds))
+def beside_few(many: Visitor, few: Visitor, looks: int) -> dict[str, float]:
+    """SQL time of the list with no row in memory, with many runs per task and with few, in turns."""
+    first_look(many), first_look(few)
+    times = [(first_look(many).sql, first_look(few).sql) for _ in range(looks)]
+    return {
+        "many.sql": median(each for each, _ in times),
+        "few.sql": median(each for _, each in times),
+        "many/few": median(each / other for each, other in times),
+    }
 
 
 def main(tasks: str, per_task: str, rounds: str) -> None:
@@ -127,15 +236,17 @@ def main(tasks: str, per_task: str, rounds: str) -> None:
     from tests.benchmarks import bulk
 
     count = int(rounds)
+    database = second_database()
+    with using(database):
+        bulk.make_runs(bulk.make_tasks(int(tasks)), per_task=FEW)
+        bulk.tidy()
     ids = bulk.make_tasks(int(tasks))
-    bulk.make_runs(ids, per_task=FEW)
-    bulk.tidy()
-    visitor = Visitor()
-    few = few_runs(visitor, count)
-    bulk.make_runs(ids, per_task=int(per_task) - FEW, first=FEW)
+    bulk.make_runs(ids, per_task=int(per_task))
     bulk.make_results(len(ids) * int(per_task))
     bulk.tidy()
-    found = measure(visitor, ids[0], len(ids) * int(per_task), count) | {"few.sql": few}
+    visitor, few = Visitor(connections["default"]), Visitor(database)
+    found = measure(visitor, ids[0], len(ids) * int(per_task), count)
+    found |= beside_few(visitor, few, LOOKS * count)
     # Seconds each, so fewer of them.
     results = [visitor.visit(RESULTS) for _ in range(2)]
     found |= {

@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from uuid import uuid4
 
@@ -18,9 +19,13 @@ from django.db import connection
 
 from tests.benchmarks import raw
 from tests.benchmarks.bench import ROOT, Rounds, Site, cpu_ms, interleaved, median, say
+from tests.benchmarks.recording import GENERATIONS
 from tests.guard import Guarded
 
 MODES = ("nothing", "results", "results-kept", "raw", "ours", "unscheduled")
+BESIDE_NOTHING = ("nothing", "unscheduled")
+"""Measured next to each other once more: what is looked for is a hundredth of what a round may swing."""
+
 LOGGED_RUNS = 400
 WARM_UP = 40
 PATIENCE = 120
@@ -44,7 +49,7 @@ class Measured:
         command += ["-c", "2", "-Q", mode, "-n", f"{mode}@bench", "-l", "WARNING"]
         command += ["--without-mingle", "--without-gossip"]
         apps = "ours" if mode == "unscheduled" else mode
-        env = place.env(apps, PGAPPNAME=mode)
+        env = place.env(apps, PGAPPNAME=mode, PYTHONHASHSEED="0")
         worker = Guarded(command, log=place.home / f"{mode}.log", env=env, cwd=ROOT)
         stack.callback(worker.stop)
         return worker
@@ -79,10 +84,11 @@ class Measured:
     def run(self, mode: str, count: int) -> dict[str, float]:
         """Processor time per task in ms and tasks per second of one batch."""
         self.stage(mode, count)
-        before, begun = cpu_ms(self.workers[mode].pid), time.monotonic()
+        pid = self.workers[mode].pid
+        before, begun = cpu_ms(pid), time.monotonic()
         self.release(mode)
         took = time.monotonic() - begun
-        return {"cpu": (cpu_ms(self.workers[mode].pid) - before) / count, "rate": count / took}
+        return {"cpu": (cpu_ms(pid) - before) / count, "rate": count / took}
 
     def publish(self, count: int) -> None:
         """Send as a project does, so that the row is made by the sender."""
@@ -125,6 +131,11 @@ def check_recorded() -> None:
     assert not runs.exclude(status=Status.SUCCEEDED).exists()
     assert results.exists()
     assert not results.exclude(status="SUCCESS").exists()
+
+
+def more_than_nothing(rounds: Rounds) -> float:
+    """What a task that is not scheduled costs with the app installed, as a share of what it costs without."""
+    return median(rounds, lambda each: each["unscheduled"]["cpu"] / each["nothing"]["cpu"]) - 1
 
 
 HEARTBEAT = re.compile("scheduled_tasks_(process|lease)")
@@ -200,13 +211,19 @@ def main(home: str, tasks: str, rounds: str) -> None:
     raw.make_table()
     kind = "sqlite" if connection.vendor == "sqlite" else "postgres"
     place = Site(kind, Path(home), os.environ["DATABASE_URL"], os.environ["CELERY_BROKER_URL"])
-    with ExitStack() as stack:
-        measured = Measured(place, stack)
-        found = interleaved(MODES, int(rounds), lambda mode: measured.run(mode, int(tasks)))
-        check_recorded()
-        flat = summed_up(found)
-        if kind == "postgres":
-            flat |= counted(measured, place.home)
+    found: Rounds = []
+    pairs: Rounds = []
+    for _ in range(GENERATIONS):
+        with ExitStack() as stack:
+            measured = Measured(place, stack)
+            batch = partial(measured.run, count=int(tasks))
+            found += interleaved(MODES, int(rounds), batch)
+            pairs += interleaved(BESIDE_NOTHING, int(rounds), batch)
+    check_recorded()
+    flat = summed_up(found) | {"unscheduled.more": more_than_nothing(pairs)}
+    if kind == "postgres":
+        with ExitStack() as stack:
+            flat |= counted(Measured(place, stack), place.home)
     print(json.dumps(flat))
 
 

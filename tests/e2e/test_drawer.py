@@ -42,6 +42,22 @@ def test_drawer_lists_runs_with_their_details(admin_page: Page, task: Any) -> No
     expect(runs.nth(1)).to_contain_text("ValueError: <b>no</b>")
 
 
+@pytest.mark.parametrize("width", [1440, 390])
+def test_description_is_read_in_full_and_leaves_the_screen(admin_page: Page, task: Any, width: int) -> None:
+    task.description = " ".join(f"Sentence {number} of many." for number in range(200))
+    task.save()
+    admin_page.set_viewport_size({"width": width, "height": 700})
+    drawer = open_drawer(admin_page, task)
+    expect(drawer.get_by_text("Sentence 199 of many.")).to_be_visible()
+    drawer.locator(".st-run").last.scroll_into_view_if_needed()
+    expect(drawer.get_by_text("Sentence 199 of many.")).not_to_be_in_viewport(ratio=0.5)
+    expect(drawer.locator(".st-run").last).to_be_in_viewport()
+    expect(drawer.get_by_role("heading", name="webhook-delivery-retry")).to_be_in_viewport()
+    top = drawer.locator(".st-d-head").bounding_box()
+    assert top is not None
+    assert top["height"] < 200
+
+
 def test_error_is_read_in_full(admin_page: Page, task: Any) -> None:
     drawer = open_drawer(admin_page, task)
     drawer.locator(".st-run").nth(1).get_by_role("button").click()

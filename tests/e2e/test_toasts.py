@@ -20,6 +20,13 @@ COVERED = """() => {
 }"""
 
 
+BUTTONS_COVERED = """() => [...document.querySelectorAll('.st-edit .st-btn')].filter((button) => {
+    const box = button.getBoundingClientRect();
+    const found = document.elementFromPoint((box.left + box.right) / 2, (box.top + box.bottom) / 2);
+    return !button.contains(found);
+}).map((button) => button.textContent)"""
+
+
 def toast(page: Page, text: str, role: Any = "status") -> Locator:
     return page.get_by_role(role).filter(has_text=text)
 
@@ -88,6 +95,28 @@ def test_message_never_covers_what_has_the_focus(admin_page: Page, width: int) -
             expect(toast(admin_page, f"{task.name} is queued")).to_be_visible()
             expect(run).to_be_focused()
         assert not admin_page.evaluate(COVERED), task.name
+
+
+@pytest.mark.parametrize("width", [1440, 390])
+@pytest.mark.parametrize("place", [5, 19])
+def test_error_covers_no_button_of_the_editor_it_is_about(admin_page: Page, width: int, place: int) -> None:
+    tasks = [make_task(f"task-{n:02}") for n in range(20)]
+    admin_page.set_viewport_size({"width": width, "height": 800})
+    admin_page.goto(LIST)
+    row(admin_page, tasks[place]).get_by_label("Edit schedule").click()
+    field = admin_page.get_by_label("Cron expression")
+    expect(field).to_be_focused()
+    field.fill("61 0 * * *")
+    admin_page.keyboard.press("Enter")
+    expect(toast(admin_page, "not saved", "alert")).to_be_visible()
+    admin_page.wait_for_function(f"() => !({BUTTONS_COVERED})().length")
+    expect(field).to_be_in_viewport()
+    # What is opened under a message that stays is not covered either.
+    field.press("Escape")
+    expect(field).to_have_count(0)
+    row(admin_page, tasks[place]).get_by_label("Edit schedule").click()
+    expect(field).to_be_focused()
+    admin_page.wait_for_function(f"() => !({BUTTONS_COVERED})().length")
 
 
 def test_message_leads_to_the_run(admin_page: Page) -> None:

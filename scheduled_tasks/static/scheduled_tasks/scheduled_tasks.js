@@ -343,8 +343,18 @@ async function openEditor(pencil) {
   await ask("GET", pencil.getAttribute("href"), { source: pencil, target: row, swap: "afterend" });
   const editor = document.getElementById(id);
   if (!editor) return markOpen(row, false);
-  editor.scrollIntoView({ block: "nearest" });
+  showWhole(editor);
   selectField(editor);
+}
+
+/* Above the toasts; of an editor that is higher than the screen the buttons. */
+function showWhole(editor) {
+  for (const part of [editor, editor.querySelector(".st-edit-actions")]) {
+    part.scrollIntoView({ block: "nearest" });
+    const { top, bottom } = part.getBoundingClientRect();
+    const covered = bottom + 8 - toasts.getBoundingClientRect().top;
+    if (toasts.childElementCount && covered > 0) scrollBy(0, Math.min(covered, top));
+  }
 }
 
 /* The field that is typed in, of whichever kind the schedule is. */
@@ -379,6 +389,7 @@ async function saveSchedule(form, submitter) {
   if (form.isConnected) {
     flagError(form);
     if (!form.querySelector(".st-conflict:not([hidden])")) field.focus();
+    showWhole(form.closest(".st-edit") ?? form);
     return;
   }
   markOpen(document.getElementById(`st-row-${pk}`), false);

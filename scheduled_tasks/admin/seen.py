@@ -1,0 +1,94 @@
+"""What lists of tasks were at the versions that browsers have, so that a refresh reads only what has moved.
+
+A version that this process does not know, or not any more, has all its rows compared by their keys.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from .. import stamps
+from ..flags import Failing
+from ..models import ScheduledTask
+from ..overview import Row
+from ..stamps import Stamp
+
+MOST = 200
+"""Versions kept per process, of some 20 kB each."""
+
+LASTS = timedelta(minutes=1)
+"""How long a list goes without its rows being compared: the bound of what no stamp tells."""
+
+MOST_TASKS = 1000
+"""Tasks kept, of some 10 kB each."""
+
+
+@dataclass(frozen=True)
+class Known:
+    """What still holds of a list: its rows' keys but those in doubt, and who fails."""
+
+    keys: Mapping[int, str]
+    failing: Failing
+    compared_at: datetime
+
+
+@dataclass(frozen=True)
+class Seen:
+    """A list of tasks as it was answered."""
+
+    stamp: Stamp
+    """Read before all else, so that what changes meanwhile moves the next one."""
+
+    keys: Mapping[int, str]
+    """Its rows'; empty where only the row can tell."""
+
+    failing: frozenset[int]
+    """All tasks that fail, listed or not."""
+
+    compared_at: datetime
+    """When all its rows were last compared."""
+
+    def known(self, stamp: Stamp) -> Known | None:
+        """What still holds at a later stamp; None when nothing is known to."""
+        touched = stamp.touched(self.stamp)
+        if touched is None or stamp.at >= self.compared_at + LASTS:
+            return None
+        keys = {pk: "" if pk in touched else key for pk, key in self.keys.items()}
+        return Known(keys, Failing(self.failing - touched, touched), self.compared_at)
+
+
+class Memory:
+    """What was seen, by version. Threads may lose each other's, no more."""
+
+    def __init__(self) -> None:
+        self._seen: dict[str, Seen] = {}
+        self._tasks: dict[int, ScheduledTask] = {}
+
+    def known(self, version: str, stamp: Stamp) -> Known | None:
+        """What still holds of the list that had this version."""
+        seen = self._seen.get(version)
+        return seen.known(stamp) if seen else None
+
+    def keep(self, version: str, seen: Seen) -> None:
+        """Keep what was answered under this version, and forget the oldest."""
+        kept = {**self._seen, version: seen}
+        self._seen = dict([*kept.items()][-MOST:]) if len(kept) > MOST else kept
+
+    def tasks(self, task_ids: Iterable[int], stamp: Stamp) -> list[ScheduledTask]:
+        """Those of these tasks that are known as they are stored at that stamp."""
+        found = [task for pk in task_ids if (task := self._tasks.get(pk))]
+        return [task for task in found if stamps.mark(task.fingerprint) == stamp.stored.get(task.pk)]  # type: ignore[attr-defined]
+
+    def keep_tasks(self, rows: Iterable[Row]) -> None:
+        """Keep the tasks of these rows, save where the next run depends on more than a stamp tells."""
+        kept = {**self._tasks, **{row.task.pk: row.task for row in rows if row.lasting_key}}
+        self._tasks = dict([*kept.items()][-MOST_TASKS:]) if len(kept) > MOST_TASKS else kept
+
+    def clear(self) -> None:
+        """Forget all."""
+        self._seen, self._tasks = {}, {}
+
+
+memory = Memory()

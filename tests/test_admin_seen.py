@@ -1,0 +1,312 @@
+"""A refresh that knows its last answer reads only what has moved, and brings what comparing all would."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from django.test import Client
+
+from scheduled_tasks import schedules, stamps
+from scheduled_tasks.admin import seen
+from scheduled_tasks.admin.changelist import TaskChangeList
+from scheduled_tasks.models import ScheduledTask, Status, TaskRun, TaskState, UtcNow, database_now
+from tests.factories import make_process, make_run, make_task
+from tests.test_admin_list import CHANGES, LIST, html, keys, poll
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture(autouse=True)
+def nothing_seen() -> Iterator[None]:
+    seen.memory.clear()
+    yield
+    seen.memory.clear()
+
+
+@pytest.fixture
+def read(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The ids of the tasks whose rows are read."""
+    ids: list[int] = []
+    original = TaskChangeList.read
+
+    def watched(self: TaskChangeList, task_ids: Any) -> Any:
+        ids.extend(task_ids)
+        return original(self, task_ids)
+
+    monkeypatch.setattr(TaskChangeList, "read", watched)
+    return ids
+
+
+@pytest.fixture
+def wait(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
+    """Lets that many seconds pass on the database's clock, which stands still otherwise."""
+    clock = [datetime.now(UTC)]
+
+    def text(*_args: Any, **_context: Any) -> tuple[str, list[Any]]:
+        return f"'{clock[0]:%Y-%m-%d %H:%M:%S.%f}'", []
+
+    def typed(*_args: Any, **_context: Any) -> tuple[str, list[Any]]:
+        return f"TIMESTAMPTZ '{clock[0].isoformat()}'", []
+
+    monkeypatch.setattr(UtcNow, "as_sqlite", text)
+    monkeypatch.setattr(UtcNow, "as_mysql", lambda *_args, **_context: (f"TIMESTAMP{text()[0]}", []))
+    monkeypatch.setattr(UtcNow, "as_postgresql", typed, raising=False)
+
+    def passes(seconds: float) -> None:
+        clock[0] += timedelta(seconds=seconds)
+
+    return passes
+
+
+class Browser:
+    """The list as a browser has it."""
+
+    def __init__(self, client: Client, query: str = "") -> None:
+        self.client, self.query = client, query
+        self.shown = keys(html(client, f"?{query}"))
+        self.version = ""
+        self.refresh()
+
+    def ask(self, version: str) -> Any:
+        address = f"{LIST}rows/?{self.query}&rows={self.shown}"
+        return self.client.get(address, headers={"HX-Request": "true", "If-None-Match": version})
+
+    def refresh(self) -> str:
+        """What a refresh brings."""
+        answer = self.ask(self.version)
+        assert answer.status_code == 200
+        text = answer.content.decode()
+        known = dict(pair.split(":") for pair in self.shown.split(".") if pair)
+        known |= dict(re.findall(r'id="st-row-(\d+)" role="row" data-key="(\w+)"', text))
+        self.shown, self.version = ".".join(map(":".join, known.items())), answer["ETag"]
+        return text
+
+
+def said(text: str) -> str:
+    """A refresh without what is new in each rendering."""
+    text = re.sub(r'name="run" value="[^"]*"|\b[\d.]+ (ms|s|m|min)\b', "", text)
+    return re.sub(r"\s+", " ", text).strip()
+
+
+def header(text: str) -> str:
+    return said(text.partition("<template>")[0])
+
+
+def rows(text: str) -> str:
+    return said("".join(re.findall(r"<template>.*?</template>", text, re.DOTALL)))
+
+
+def test_it_brings_what_comparing_all_would(admin_client: Client) -> None:
+    """Control of the test below: nothing is known to a process that has answered nothing."""
+    make_run(make_task())
+    browser = Browser(admin_client)
+    assert header(browser.ask("").content.decode())
+    seen.memory.clear()
+    make_run(make_task("another"))
+    assert rows(browser.refresh())
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_what_is_known_is_as_good_as_comparing_all(admin_client: Client, change: Any) -> None:
+    task, other = accounted("task"), accounted("other")
+    accounted("a third")
+    make_process(boot_id="w")
+    make_run(other, Status.LOST)
+    run = make_run(task, Status.RUNNING, ago=5, process_id="w")
+    browser = Browser(admin_client)
+    before = browser.ask("").content.decode()
+    change(task, run)
+    found = browser.ask(browser.version).content.decode()
+    seen.memory.clear()
+    expected = browser.ask("").content.decode()
+    assert rows(found) == rows(expected)
+    assert (header(found) or header(before)) == header(expected)
+
+
+NARROW = ("pause_note", "come_due", "change_description", "disable", "reschedule", "start_run", "end_run")
+NARROW += ("report_progress",)
+
+
+@pytest.mark.parametrize("change", [change for change in CHANGES if change.__name__ in NARROW])
+def test_only_the_row_that_moved_is_read(admin_client: Client, read: list[int], change: Any) -> None:
+    task, other = accounted("task"), accounted("other")
+    make_run(other)
+    run = make_run(task, Status.RUNNING, ago=5)
+    browser = Browser(admin_client)
+    read.clear()
+    change(task, run)
+    assert f'id="st-row-{task.pk}"' in browser.refresh()
+    assert read == [task.pk]
+
+
+def accounted(name: str, due: float = 5.5 * 3600) -> ScheduledTask:
+    """A task whose next run beat knows, in that many seconds."""
+    task, now = make_task(name), database_now()
+    TaskState.objects.create(task_id=task.pk, accounted_until=now, next_run_at=now + timedelta(seconds=due))
+    return ScheduledTask.objects.get(pk=task.pk)
+
+
+def test_a_row_that_the_browser_kept_comes_again(admin_client: Client) -> None:
+    """A row in use is not replaced, and still has its old key."""
+    kept, other = accounted("kept"), accounted("other")
+    make_run(kept), make_run(other)
+    browser = Browser(admin_client)
+    old = browser.shown
+    make_run(kept, Status.FAILED)
+    browser.refresh()
+    browser.shown = old
+    make_run(other)
+    assert f'id="st-row-{kept.pk}"' in browser.refresh()
+
+
+def test_a_run_that_is_committed_late_is_seen(admin_client: Client) -> None:
+    """Ids are given out before they are committed."""
+    first, second = accounted("first"), accounted("second")
+    make_run(second, pk=11)
+    browser = Browser(admin_client)
+    make_run(first, Status.FAILED, pk=10)
+    assert f'id="st-row-{first.pk}"' in browser.refresh()
+
+
+def test_more_new_runs_than_are_told_one_by_one(
+    admin_client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stamps, "NEWEST", 2)
+    tasks = [accounted(f"task-{n}") for n in range(5)]
+    make_run(tasks[0])
+    browser = Browser(admin_client)
+    for task in tasks:
+        make_run(task)
+    assert len(re.findall(r'id="st-row-\d+"', browser.refresh())) == len(tasks)
+
+
+def test_what_no_stamp_tells_comes_within_a_minute(
+    admin_client: Client, monkeypatch: pytest.MonkeyPatch, wait: Callable[[float], None]
+) -> None:
+    """An ended run's end is replaced long after, as nothing of this app does."""
+    monkeypatch.setattr(stamps, "NEWEST", 2)
+    old, other = accounted("old"), accounted("other")
+    run = make_run(old)
+    for _ in range(3):
+        make_run(other)
+    browser = Browser(admin_client)
+    TaskRun.objects.filter(pk=run.pk).update(status=Status.FAILED)
+    make_run(other)
+    assert f'id="st-row-{old.pk}"' not in browser.refresh()
+    wait(61)
+    make_run(other)
+    text = browser.refresh()
+    assert f'id="st-row-{old.pk}"' in text
+    assert "<b>1</b> failing" in text
+
+
+@pytest.mark.parametrize("query", ["", "q=listed"])
+def test_who_fails_is_counted_listed_or_not(admin_client: Client, query: str) -> None:
+    accounted("listed")
+    other = make_task("elsewhere", description="")
+    browser = Browser(admin_client, query)
+    make_run(other, Status.FAILED)
+    assert "<b>1</b> failing" in browser.refresh()
+    make_run(other, Status.RUNNING)
+    text = browser.refresh()
+    assert "<b>1</b> failing" in text
+    assert "<b>1</b> running" in text
+    TaskRun.objects.filter(status=Status.RUNNING).update(status=Status.SUCCEEDED, open_since=None)
+    assert "failing" not in header(browser.refresh())
+
+
+def test_the_header_tells_of_tasks_that_are_not_listed(admin_client: Client) -> None:
+    accounted("listed")
+    other = make_task("elsewhere")
+    browser = Browser(admin_client, "q=listed")
+    other.enabled = False
+    other.save()
+    assert "<b>1</b> paused" in browser.refresh()
+    TaskState.objects.create(task_id=other.pk, broken_reason="Its schedule cannot be read.")
+    assert "<b>1</b> broken" in browser.refresh()
+
+
+def test_the_header_comes_when_it_says_something_else(admin_client: Client) -> None:
+    task = accounted("task")
+    make_run(task)
+    browser = Browser(admin_client)
+    make_run(task)
+    assert header(browser.refresh()) == ""
+    make_run(task, Status.FAILED)
+    text = header(browser.refresh())
+    assert "<b>1</b> failing" in text
+    assert "Beat is not running." in text
+
+
+def test_time_alone_brings_a_row(admin_client: Client, wait: Callable[[float], None]) -> None:
+    task, other = accounted("task", due=10), accounted("other")
+    make_run(other)
+    browser = Browser(admin_client)
+    assert browser.ask(browser.version).status_code == 304
+    wait(11)
+    text = browser.refresh()
+    assert f'id="st-row-{task.pk}"' in text
+    assert ">Now<" in text
+    assert browser.ask(browser.version).status_code == 304
+    wait(30 * 60)
+    text = browser.refresh()
+    assert f'id="st-row-{task.pk}"' in text
+    assert "<b>1</b> late" in text
+
+
+def test_a_run_that_waits_becomes_late(admin_client: Client, wait: Callable[[float], None]) -> None:
+    task = accounted("task")
+    make_run(task, Status.QUEUED, ago=1)
+    browser = Browser(admin_client)
+    wait(50)
+    assert browser.ask(browser.version).status_code == 304
+    wait(30 * 60)
+    assert "waiting in queue" in browser.refresh()
+
+
+def test_next_runs_that_beat_does_not_tell_are_looked_at(
+    admin_client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    task, other = make_task("stock"), accounted("other")
+    browser = Browser(admin_client)
+    make_run(task)
+    browser.refresh()
+    later = database_now() + timedelta(days=3)
+    monkeypatch.setattr(schedules, "next_run", lambda *_args: later)
+    make_run(other)
+    assert f'id="st-row-{task.pk}"' in browser.refresh()
+
+
+def test_a_task_of_which_no_stamp_tells_all_is_read_anew(
+    admin_client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without beat's word, the next run follows from the last, which is no news by itself."""
+    task, now = make_task("stock"), database_now()
+    later = {None: now + timedelta(days=1), now: now + timedelta(days=9.5)}
+    monkeypatch.setattr(schedules, "next_run", lambda task, _after: later[task.last_run_at])
+    browser = Browser(admin_client)
+    make_run(task)
+    browser.refresh()
+    ScheduledTask.objects.filter(pk=task.pk).update(last_run_at=now)
+    make_run(task)
+    assert "in 9 days" in browser.refresh()
+
+
+def test_a_version_made_weak_on_its_way_is_known(admin_client: Client) -> None:
+    """As a proxy does that compresses the answer."""
+    make_task()
+    shown = keys(html(admin_client))
+    version = poll(admin_client, shown)["ETag"]
+    assert poll(admin_client, shown, f"W/{version}").status_code == 304
+
+
+def test_versions_are_forgotten_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(seen, "MOST", 3)
+    memory, stamp = seen.Memory(), stamps.read([])
+    for n in range(5):
+        memory.keep(str(n), seen.Seen(stamp, {}, frozenset(), stamp.at))
+    assert [n for n in range(5) if memory.known(str(n), stamp)] == [2, 3, 4]
