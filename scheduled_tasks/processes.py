@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable
 from datetime import timedelta
+from functools import cache
 from uuid import uuid4
 
 from .models import ProcessKind
@@ -32,11 +33,9 @@ INSERT INTO "process" (
 )
 """
 SEEN: Statement = """
-UPDATE "process" SET "last_seen_at" = {ago}, "stopped_at" = NULL, "recorder_error" = %(recorder_error)s
+UPDATE "process" SET "last_seen_at" = {ago}, "stopped_at" = NULL, "recorder_error" = %(recorder_error)s<noted>
 WHERE "boot_id" = %(boot_id)s
 """
-LOOPED: Statement = """UPDATE "process" SET "loop_at" = {ago} WHERE "boot_id" = %(boot_id)s"""
-BROKER_OK: Statement = """UPDATE "process" SET "broker_ok_at" = {ago} WHERE "boot_id" = %(boot_id)s"""
 STOPPED: Statement = """
 UPDATE "process" SET "stopped_at" = {ago}, "last_seen_at" = {ago} WHERE "boot_id" = %(boot_id)s
 """
@@ -46,8 +45,9 @@ class Heartbeat:
     """Keeps this process's row: ``start()`` once it works, ``stop()`` when it ends cleanly.
 
     ``kind`` is a :class:`ProcessKind`, ``node`` the name people know the process by, ``pool`` as in
-    :class:`.models.Process`; ``queues`` and ``task_names`` are names. ``on_beat`` is called before each beat
-    in the heartbeat's thread; what it raises is logged. ``looped()`` and ``broker_ok()`` only note the time.
+    :class:`.models.Process`; ``queues`` and ``task_names`` are names. ``every`` is in seconds, by default
+    :data:`BEAT_EVERY`. ``on_beat`` is called before each beat in the heartbeat's thread; what it raises is
+    logged. ``looped()`` and ``broker_ok()`` only note the time.
     """
 
     def __init__(
@@ -59,6 +59,7 @@ class Heartbeat:
         queues: Iterable[str] = (),
         task_names: Iterable[str] = (),
         boot_id: str = "",
+        every: float | None = None,
         on_beat: Callable[[], object] | None = None,
     ) -> None:
         self.boot_id = boot_id or uuid4().hex
@@ -73,11 +74,11 @@ class Heartbeat:
             "queues": json.dumps(sorted(queues)),
             "task_names": json.dumps(sorted(task_names)),
         }
+        self._every = BEAT_EVERY if every is None else every
         self._on_beat = on_beat
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
-        self._looped_at: float | None = None
-        self._broker_ok_at: float | None = None
+        self._noted: dict[str, float] = {}
         self._handed_over_at: float | None = None
 
     def start(self) -> None:
@@ -93,11 +94,11 @@ class Heartbeat:
 
     def looped(self) -> None:
         """The process has completed a turn of its main loop: a live thread over a hung loop shows by this."""
-        self._looped_at = time.monotonic()
+        self._noted["loop_at"] = time.monotonic()
 
     def broker_ok(self) -> None:
         """The broker has just answered."""
-        self._broker_ok_at = time.monotonic()
+        self._noted["broker_ok_at"] = time.monotonic()
 
     def beat(self) -> None:
         """Hand one sign of life to the writer, unless the last one still waits for the database."""
@@ -107,7 +108,7 @@ class Heartbeat:
             record(self._write, wait=False)
 
     def _run(self) -> None:
-        while not self._stopping.wait(BEAT_EVERY):
+        while not self._stopping.wait(self._every):
             try:
                 if self._on_beat is not None:
                     self._on_beat()
@@ -119,13 +120,23 @@ class Heartbeat:
         self._handed_over_at = None
         if self._stopping.is_set():
             return
-        key = {"boot_id": self.boot_id}
-        if not session.execute(SEEN, key | {"recorder_error": writer().error}):
-            session.execute(INSERT, self._params)
-        if self._looped_at is not None:
-            session.execute(LOOPED, key, at=self._looped_at)
-        if self._broker_ok_at is not None:
-            session.execute(BROKER_OK, key, at=self._broker_ok_at)
+        if self._write_seen(session):
+            return
+        session.execute(INSERT, self._params)
+        if self._noted:
+            self._write_seen(session)
+
+    def _write_seen(self, session: Session) -> int:
+        noted, now = dict(self._noted), time.monotonic()
+        spans = {column: int((now - at) * 1_000_000) for column, at in noted.items()}
+        params = {"boot_id": self.boot_id, "recorder_error": writer().error}
+        return session.execute(_seen(tuple(noted)), params | spans, at=now)
 
     def _write_stop(self, session: Session) -> None:
         session.execute(STOPPED, {"boot_id": self.boot_id})
+
+
+@cache
+def _seen(noted: tuple[str, ...]) -> Statement:
+    """A sign of life that also tells when those columns were noted, as microseconds before it."""
+    return SEEN.replace("<noted>", "".join(f', "{column}" = {{ago {column}}}' for column in noted))

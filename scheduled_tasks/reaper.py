@@ -47,9 +47,6 @@ STRAY_AFTER = timedelta(hours=1)
 EXPIRY_MARGIN = timedelta(seconds=30)
 """How long after its expiry a message is given up: the word of a worker that drops it comes first."""
 
-FORGET_AFTER = timedelta(days=1)
-"""How long the row of a process that is gone is kept."""
-
 CANCELLED_LATELY = timedelta(days=1)
 """How long ago a run may have been cancelled whose message may still be about."""
 
@@ -98,7 +95,6 @@ UPDATE "run" SET
     "status" = '{Status.RUNNING}', "open_since" = "started_at", "finished_at" = NULL, "reason" = ''
 WHERE "celery_id" = %(celery_id)s AND "process_id" = %(boot_id)s AND {runs.STATUS} = '{Status.LOST}'
 """
-FORGET: Statement = """DELETE FROM "process" WHERE "last_seen_at" < {ago}"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -130,7 +126,6 @@ def suspects(session: Session, *, boot_id: str, node: str, watched_for: float) -
         found += _found(session, STRAYS, STRAY_AFTER)
         expired = session.fetch(EXPIRED, {}, at=_before(EXPIRY_MARGIN))
         found += [_suspect(row, Status.EXPIRED, endings.EXPIRED) for row in expired]
-        session.execute(FORGET, {}, at=_before(FORGET_AFTER))
     return list({suspect.celery_id: suspect for suspect in found}.values())
 
 
@@ -164,7 +159,7 @@ class Reaper:
     ``app`` is the Celery app whose result backend is asked. ``active`` gives the Celery ids of the tasks this
     process is running; a worker's own runs are compared with it. ``on_cancelled`` is told the Celery ids of
     runs that were lately cancelled: a worker that was starting or cut off from the broker has not heard of
-    it.
+    it. ``idle`` tells, without asking the database, that it answers and that no run is open.
     """
 
     def __init__(
@@ -172,11 +167,13 @@ class Reaper:
         heartbeat: Heartbeat,
         app: Any,
         *,
+        idle: Callable[[], bool] = lambda: False,
         active: Callable[[], Collection[str]] | None = None,
         on_cancelled: Callable[[Collection[str]], object] | None = None,
     ) -> None:
         self._heartbeat = heartbeat
         self._app = app
+        self._idle = idle
         self._active = active
         self._on_cancelled = on_cancelled
         self._stopping = threading.Event()
@@ -201,6 +198,9 @@ class Reaper:
         if now - self._turned_at > SLEPT:
             self._watching_since = None
         self._turned_at = now
+        if self._idle():
+            self._watching_since = self._watching_since or now
+            return
         try:
             found = ask(self._look, ANSWER_WITHIN)
         except Unanswered:

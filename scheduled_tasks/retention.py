@@ -19,7 +19,17 @@ from django.db.models import Max, OuterRef, Q, QuerySet, Subquery
 from django_celery_beat.models import PeriodicTask
 
 from .conf import settings
-from .models import OUTCOMES, Lease, Status, TaskRun, TaskRunQuerySet, TaskState, UtcNow, database_now
+from .models import (
+    OUTCOMES,
+    Lease,
+    Process,
+    Status,
+    TaskRun,
+    TaskRunQuerySet,
+    TaskState,
+    UtcNow,
+    database_now,
+)
 
 LONGEST_STEP = 50_000
 """Ids that one step covers where a statement locks rows: then nobody waits for it."""
@@ -51,6 +61,9 @@ ASK_EVERY = 300.0
 AT_A_TIME = 5.0
 EVERY = timedelta(hours=1)
 """How often the runs are gone through, by one process of all."""
+
+PROCESSES_KEPT = timedelta(days=1)
+"""How long the row of a process that is gone stays."""
 
 KEPT = (frozenset({Status.SUCCEEDED}), OUTCOMES - {Status.SUCCEEDED})
 """The last run of each task with one of the statuses stays, for each of these sets."""
@@ -195,6 +208,7 @@ class HourlyPruning:
             self._ask_at = time.monotonic() + ASK_EVERY
             if not take_turn(self._holder):
                 return
+            Process.objects.filter(last_seen_at__lt=UtcNow() - PROCESSES_KEPT).delete()
             self._pruning = Pruning()
         if self._pruning.run(seconds=AT_A_TIME):
             self._pruning = None

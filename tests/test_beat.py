@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from datetime import datetime, timedelta
 
 import pytest
@@ -19,8 +20,10 @@ from django_celery_beat.models import (
 
 from scheduled_tasks.beat import records, scheduler
 from scheduled_tasks.beat.claims import claim
+from scheduled_tasks.beat.lease import Clock
 from scheduled_tasks.beat.loading import Timetables
 from scheduled_tasks.beat.outbox import Message
+from scheduled_tasks.beat.scheduler import CURRENT
 from scheduled_tasks.models import Lease, Status, TaskRun, TaskState, database_now
 
 from . import tasks
@@ -37,6 +40,7 @@ from .beat import (
     state,
     task,
 )
+from .factories import make_run
 
 pytestmark = pytest.mark.django_db
 
@@ -551,6 +555,35 @@ def test_leading_beat_takes_over_what_code_declares(
     assert ("could not be taken over" in caplog.text) == (error is not None)
 
 
+def test_an_idle_second_costs_one_statement(
+    beat: Beat, django_assert_num_queries: Callable[[int], AbstractContextManager[object]]
+) -> None:
+    cron_task("10 10 * * *", changed=START)
+    beat.run_until(at("10:08"))
+    for second in range(1, 4):
+        beat.clock.moment = at(f"10:08:0{second}")
+        with django_assert_num_queries(1):
+            beat.tick()
+
+
+def test_each_look_sets_the_clock_and_tells_whether_a_run_is_open() -> None:
+    beat = Beat(TestClock())
+    beat.clock = beat.lease.clock = Clock()
+    beat.clock.set(START - timedelta(days=1), 0)
+    beat.tick()
+    assert abs(beat.clock.now() - database_now()) < timedelta(seconds=30)
+    assert beat._nothing_open()
+    job = cron_task("10 10 * * *")
+    run = make_run(job, Status.RUNNING)
+    beat._look()
+    assert not beat._nothing_open()
+    run.delete()
+    beat._look()
+    assert beat._nothing_open()
+    beat.clock._at -= CURRENT
+    assert not beat._nothing_open()
+
+
 class TestDatabase:
     def test_outage_is_not_over_before_the_database_has_answered(
         self, beat: Beat, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
@@ -561,7 +594,7 @@ class TestDatabase:
             raise OperationalError("connection refused")
 
         monkeypatch.setattr(Lease.objects, "filter", fail)
-        monkeypatch.setattr(records, "change_stamp", fail)
+        monkeypatch.setattr(records, "look", fail)
         monkeypatch.setattr(scheduler.connections["default"], "close", lambda: None)
         beat.clock.moment = at("10:08")
         pauses = [beat.tick() for _ in range(4)]

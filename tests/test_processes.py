@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from datetime import timedelta
 
 import pytest
 from django.db.models import F
+from django.test.utils import CaptureQueriesContext
 
 from scheduled_tasks.facts import Facts
 from scheduled_tasks.models import Process, ProcessKind
@@ -83,6 +86,19 @@ def test_loop_and_broker_are_told_by_their_own_times() -> None:
     heartbeat.beat()
     process.refresh_from_db()
     assert abs(process.loop_at - looped_at) < timedelta(seconds=1)
+
+
+def test_a_heartbeat_is_one_statement(
+    django_assert_num_queries: Callable[[int], AbstractContextManager[CaptureQueriesContext]],
+) -> None:
+    heartbeat = Heartbeat(ProcessKind.BEAT, "beat@host")
+    heartbeat.beat()
+    heartbeat.looped()
+    heartbeat.broker_ok()
+    with django_assert_num_queries(3) as queries:
+        heartbeat.beat()
+    first_words = [query["sql"].split()[0] for query in queries]
+    assert first_words == ["SAVEPOINT", "UPDATE", "RELEASE"]
 
 
 def test_known_tasks_are_those_of_living_workers() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from datetime import timedelta
 from io import StringIO
 from types import SimpleNamespace
@@ -329,11 +330,19 @@ def test_worker_hears_of_runs_that_were_cancelled(backend: Backend) -> None:
     assert heard == [started.message.celery_id, cancelled.celery_id]
 
 
-def test_processes_long_gone_are_forgotten(reaper: Reaper) -> None:
-    worker("old@host", silent=timedelta(days=2))
-    worker("recent@host", silent=HOUR)
+def test_whoever_knows_that_no_run_is_open_does_not_ask_and_goes_on_watching(
+    backend: Backend, django_assert_num_queries: Callable[[int], AbstractContextManager[object]]
+) -> None:
+    idle = True
+    reaper = Reaper(worker("beat@host"), SimpleNamespace(backend=backend), idle=lambda: idle)
+    abandoned = running(worker("a@host", silent=HOUR))
+    with django_assert_num_queries(0):
+        reaper.turn()
+    assert reaper._watching_since is not None
+    reaper._watching_since -= STALE_AFTER.total_seconds()
+    idle = False
     reaper.turn()
-    assert set(Process.objects.values_list("node", flat=True)) == {"me@host", "recent@host"}
+    assert the_run(abandoned).status == Status.LOST
 
 
 @pytest.mark.parametrize("change", [lambda run: {"token": "new"}, lambda run: {"status": Status.SUCCEEDED}])

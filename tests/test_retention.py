@@ -16,9 +16,9 @@ from django.db.models import F
 from django.test import override_settings
 
 from scheduled_tasks import retention
-from scheduled_tasks.models import OPEN, Lease, ScheduledTask, Status, TaskRun, TaskState
+from scheduled_tasks.models import OPEN, Lease, Process, ScheduledTask, Status, TaskRun, TaskState
 from scheduled_tasks.retention import Pruning, prune
-from tests.factories import make_run, make_task
+from tests.factories import make_process, make_run, make_task
 
 pytestmark = pytest.mark.django_db
 
@@ -295,6 +295,15 @@ def test_in_the_background(monkeypatch: pytest.MonkeyPatch) -> None:
     for _ in range(10):
         pruning.go_on()
     assert TaskRun.objects.count() == 1
+
+
+def test_processes_long_gone_are_forgotten() -> None:
+    make_process(boot_id="old", silent=2 * DAY)
+    make_process(boot_id="recent", silent=DAY / 2)
+    pruning = retention.HourlyPruning("first")
+    pruning._ask_at = 0
+    pruning.go_on()
+    assert list(Process.objects.values_list("boot_id", flat=True)) == ["recent"]
 
 
 def test_command() -> None:

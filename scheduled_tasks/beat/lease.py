@@ -19,8 +19,8 @@ TTL = timedelta(seconds=15)
 """How long a leader that falls silent keeps the lead. A standby notices within :data:`POLL_EVERY`; that
 leaves it half of 30 seconds for reading all tasks on a busy machine."""
 
-RENEW_EVERY = 5.0
-"""Seconds between two renewals."""
+RENEW_EVERY = TTL.total_seconds() / 2
+"""Seconds between two renewals: with a heartbeat every 15 seconds, an idle beat writes every 5 seconds."""
 
 POLL_EVERY = 1.0
 """Seconds between two looks of a standby at the lease."""
@@ -50,9 +50,14 @@ class Clock:
         """The database's time, aware, in UTC."""
         return self._moment + timedelta(seconds=time.monotonic() - self._at)
 
-    def set(self, moment: datetime, at: float) -> None:
-        """Go by ``moment``, which the database gave at ``at`` on this host's monotonic clock."""
-        self._moment, self._at = moment, at
+    @property
+    def age(self) -> float:
+        """Seconds since the database was last asked."""
+        return time.monotonic() - self._at
+
+    def set(self, moment: datetime, since: float) -> None:
+        """Go by ``moment``, which the database has given since ``since`` on this host's monotonic clock."""
+        self._moment, self._at = moment, (since + time.monotonic()) / 2
 
 
 class LeaderLease:
@@ -63,7 +68,6 @@ class LeaderLease:
         self.clock = clock
         self.epoch: int | None = None
         self._renewed = 0.0
-        self._looked = 0.0
 
     @property
     def held(self) -> bool:
@@ -72,16 +76,13 @@ class LeaderLease:
 
     @property
     def renewal_in(self) -> float:
-        """Seconds until the lease is to be renewed; negative when it is overdue.
-
-        A claim prolongs the lease too, but does not look at the clock.
-        """
-        return self._looked + RENEW_EVERY - time.monotonic()
+        """Seconds until the lease is to be renewed; negative when it is overdue. A claim renews it, too."""
+        return self._renewed + RENEW_EVERY - time.monotonic()
 
     @property
     def certain(self) -> bool:
-        """Whether no other beat can have taken the lead yet."""
-        return self.held and time.monotonic() - self._renewed < TTL.total_seconds() / 2
+        """Whether no other beat can have taken the lead, nor will while a message is sent."""
+        return self.held and self.renewal_in > 0
 
     def take(self) -> bool:
         """Take the lead when nobody has it; one SELECT while somebody does."""
@@ -103,19 +104,15 @@ class LeaderLease:
             Lease.objects.bulk_create([Lease(name=NAME)], ignore_conflicts=True)
             return True
         until, now = found
-        self._look(now, begun)
+        self.clock.set(now, begun)
         return until is None or not now <= until <= now + 2 * TTL
 
     def renew(self) -> None:
-        """Prolong the lease and set the clock. Raises :class:`Fenced`."""
-        self.fence()
+        """Prolong the lease. Raises :class:`Fenced`."""
         begun = time.monotonic()
-        self._look(Lease.objects.filter(name=NAME).values_list(UtcNow(), flat=True).get(), begun)
-
-    def _look(self, now: datetime, begun: float) -> None:
-        """Set the clock by what a statement answered that was sent at ``begun``."""
-        self._looked = time.monotonic()
-        self.clock.set(now, (begun + self._looked) / 2)
+        if not self._mine().update(until=UtcNow() + TTL):
+            raise Fenced
+        self._renewed = begun
 
     @contextmanager
     def leading(self) -> Iterator[None]:
@@ -125,15 +122,8 @@ class LeaderLease:
         with transaction.atomic(using=connection.alias):
             if outermost:
                 _bound_silence(connection)
-            self.fence()  # being a write, it also makes a transaction of SQLite wait its turn
+            self.renew()  # being a write, it also makes a transaction of SQLite wait its turn
             yield
-
-    def fence(self) -> None:
-        """Prolong the lease. Raises :class:`Fenced`."""
-        begun = time.monotonic()
-        if not self._mine().update(until=UtcNow() + TTL):
-            raise Fenced
-        self._renewed = begun
 
     def release(self) -> None:
         """Give the lead up, so that a standby takes it at once."""

@@ -8,12 +8,12 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple, TypeVar
 
-from django.db import connections, router, transaction
+from django.db import connections, transaction
 from django.db.models import Case, F, Model, Q, QuerySet, Value, When
 from django.utils.translation import gettext_noop
 from django_celery_beat.models import PeriodicTask, PeriodicTasks
 
-from ..models import Status, TaskRun, TaskState, database
+from ..models import LONG_AGO, Status, TaskRun, TaskState, database, now_sql, told_by_clock
 
 CHUNK = 500
 """Rows in one statement."""
@@ -220,13 +220,24 @@ def write_back(fired: dict[int, tuple[datetime, int]]) -> None:
         tasks.update(last_run_at=later, total_run_count=F("total_run_count") + more)
 
 
-def change_stamp() -> tuple[Any, ...]:
-    """What differs whenever a task or schedule was saved, added or deleted; one statement."""
-    connection = connections[router.db_for_read(PeriodicTask)]
-    changes, tasks = (
-        connection.ops.quote_name(model._meta.db_table) for model in (PeriodicTasks, PeriodicTask)
+class Look(NamedTuple):
+    """What beat looks at every second: the clock, tasks and schedules, and whether any run is open."""
+
+    now: datetime
+    stamp: tuple[Any, ...]
+    runs_open: bool
+
+
+def look() -> Look:
+    """One statement; its ``stamp`` differs whenever a task or schedule was saved, added or deleted."""
+    connection = connections[database()]
+    changes, tasks, runs = (
+        connection.ops.quote_name(model._meta.db_table) for model in (PeriodicTasks, PeriodicTask, TaskRun)
     )
-    statement = f"SELECT (SELECT MAX(last_update) FROM {changes}), COUNT(*), MAX(id) FROM {tasks}"  # noqa: S608
+    open_runs = f"SELECT 1 FROM {runs} WHERE open_since > '{LONG_AGO:%Y-%m-%d}'"  # noqa: S608
+    last_update = f"(SELECT MAX(last_update) FROM {changes})"  # noqa: S608
+    columns = f"{now_sql(connection)}, EXISTS({open_runs}), {last_update}, COUNT(*), MAX(id)"
     with connection.cursor() as cursor:
-        cursor.execute(statement)
-        return tuple(cursor.fetchone())
+        cursor.execute(f"SELECT {columns} FROM {tasks}")  # noqa: S608
+        now, runs_open, *stamp = cursor.fetchone()
+    return Look(told_by_clock(now), tuple(stamp), bool(runs_open))

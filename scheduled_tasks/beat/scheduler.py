@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+import time
 from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Any
@@ -24,7 +25,7 @@ from .broker import Broker
 from .claims import Claimed, claim
 from .entries import CLOCK_TOLERANCE, Entry
 from .interrupts import undisturbed
-from .lease import POLL_EVERY, Clock, Fenced, LeaderLease
+from .lease import POLL_EVERY, RENEW_EVERY, Clock, Fenced, LeaderLease
 from .loading import STATE_FIELDS, load
 from .outbox import Message, Outbox
 from .watch import Watch
@@ -34,6 +35,12 @@ LOOK_EVERY = timedelta(seconds=1)
 
 RELOAD_EVERY = timedelta(minutes=5)
 """How often all tasks are read although no change shows."""
+
+HEARTBEAT_EVERY = 2 * RENEW_EVERY
+"""Seconds between two heartbeats of a beat, of which the leader's lease tells more."""
+
+CURRENT = 5.0
+"""Seconds for which a look counts as proof that the database answers."""
 
 BATCH = 500
 """Tasks claimed in one transaction."""
@@ -72,6 +79,7 @@ class Scheduler(DatabaseScheduler):
         self._stands_by = False
         self._prepared = False
         self._holding = False
+        self._runs_open = True
         self._in_turn = False
         self._stamp: tuple[Any, ...] | None = None
         self._seen_at: datetime | None = None
@@ -125,12 +133,17 @@ class Scheduler(DatabaseScheduler):
             ProcessKind.BEAT,
             host_format("celerybeat@%h"),
             boot_id=self.lease.holder,
+            every=HEARTBEAT_EVERY,
             on_beat=look_around,
         )
         heartbeat.start()
-        self.reaper = Reaper(heartbeat, self.app)
+        self.reaper = Reaper(heartbeat, self.app, idle=self._nothing_open)
         self.reaper.start()
         return heartbeat
+
+    def _nothing_open(self) -> bool:
+        """Whether no run is open, by the last look. A beat that stands by leaves the runs to the leader."""
+        return self.clock.age < CURRENT and not (self.lease.held and self._runs_open)
 
     def _rest(self) -> None:
         if self.watch is not None:
@@ -164,7 +177,10 @@ class Scheduler(DatabaseScheduler):
                 return False
             self._stands_by = False
             logger.info("This beat leads now (epoch %s).", self.lease.epoch)
-        elif self._failures or self.lease.renewal_in <= 0:
+        elif self._failures:
+            self.lease.renew()
+            self._look()
+        elif self.lease.renewal_in <= 0:
             self.lease.renew()
         return True
 
@@ -216,12 +232,19 @@ class Scheduler(DatabaseScheduler):
         looked = self._seen_at is not None and now - self._seen_at < LOOK_EVERY
         if looked and not due and self._loaded_at is not None:
             return False
-        stamp, before = records.change_stamp(), self._stamp
-        self._stamp = stamp
-        if stamp != before or self._loaded_at is None or now - self._loaded_at >= RELOAD_EVERY:
+        seen, before = self._look(), self._stamp
+        self._stamp = seen.stamp
+        if seen.stamp != before or self._loaded_at is None or now - self._loaded_at >= RELOAD_EVERY:
             return True
         self._seen_at = now
         return False
+
+    def _look(self) -> records.Look:
+        begun = time.monotonic()
+        seen = records.look()
+        self.clock.set(seen.now, begun)
+        self._runs_open = seen.runs_open
+        return seen
 
     def _start_over(self) -> None:
         """The clock was set back: forget what was planned by it. What was claimed is not claimed again."""
@@ -363,7 +386,7 @@ class Scheduler(DatabaseScheduler):
             self._fired.pop(message.entry.task_id, None)
         for _attempt in range(2):
             try:
-                self.lease.fence()
+                self.lease.renew()
                 self.outbox.leave(self.now())
                 self.lease.release()
             except Fenced:

@@ -4,7 +4,7 @@ Schedules themselves live in django-celery-beat's tables. Rows that point at a t
 constraint and no cascade: deleting a task touches no run, and code reads :attr:`TaskRun.task_or_none`.
 """
 
-from .clock import LONG_AGO, UtcNow, now_sql
+from .clock import LONG_AGO, UtcNow, now_sql, told_by_clock
 from .processes import Lease, Process, ProcessKind, database_now
 from .runs import OPEN, OUTCOMES, SOFT, UNDER_WAY, Status, TaskRun, TaskRunQuerySet, Trigger, decoded
 from .tasks import (
@@ -49,4 +49,5 @@ __all__ = [
     "decoded",
     "late_after",
     "now_sql",
+    "told_by_clock",
 ]

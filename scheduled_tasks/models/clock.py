@@ -38,6 +38,12 @@ def now_sql(connection: BaseDatabaseWrapper) -> str:
     return str(sql % ())
 
 
+def told_by_clock(value: str | datetime) -> datetime:
+    """What a driver makes of :func:`now_sql`, aware, in UTC."""
+    found = datetime.fromisoformat(value) if isinstance(value, str) else value
+    return found.astimezone(UTC) if found.tzinfo else found.replace(tzinfo=UTC)
+
+
 def elapsed(start: datetime | None, end: datetime | None) -> timedelta | None:
     """From one moment to another, never negative; None when either is not known."""
     return None if start is None or end is None else max(end - start, timedelta(0))

@@ -103,7 +103,7 @@ UPDATE "run" SET
         ELSE ''
     END,
     "attempts" = "attempts" + CASE WHEN "token" = %(token)s THEN 0 ELSE 1 END,
-    "started_at" = COALESCE("started_at", {{began}}), "finished_at" = {{ago}}, "open_since" = NULL,
+    "started_at" = COALESCE("started_at", {{ago lasted}}), "finished_at" = {{ago}}, "open_since" = NULL,
     "status" = %(status)s, "retries" = %(retries)s, "token" = %(token)s, "process_id" = %(process_id)s,
     "worker" = %(worker)s, "pid" = %(pid)s, "queue" = %(queue)s,
     "redelivered" = ("redelivered" OR %(redelivered)s), "summary" = %(summary)s,

@@ -36,11 +36,6 @@ AGO = {
 }
 """The moment ``age`` microseconds before the database's clock: a late write still stores a true time."""
 
-BEGAN = {
-    vendor: text.replace("%(age)s", "(%(age)s + %(lasted)s)")  # ``lasted`` microseconds earlier
-    for vendor, text in AGO.items()
-}
-
 CLIENT_TIMEOUTS = {
     "postgresql": {
         "connect_timeout": 5,
@@ -63,11 +58,12 @@ MYSQL_TEXT_ERRORS = (1366, 3988)
 PLAIN = frozenset({str, int, bool, type(None)})
 PARAMETER = re.compile(r"%\((\w+)\)s")
 IDENTIFIER = re.compile(r'"(\w+)"')
+MOMENT = re.compile(r"{ago(?: (\w+))?}")
 
 Statement = str
 """SQL with named parameters, tables ``"run"``, ``"task"`` and ``"process"``, and ``{ago}`` for a time.
 
-``{began}`` is the time ``%(lasted)s`` microseconds before that.
+``{ago lasted}`` is the time ``lasted`` microseconds before that, which is another parameter.
 """
 
 
@@ -170,7 +166,7 @@ class Session:
         if compiled is None:
             quote = self.connection.ops.quote_name
             vendor = self.connection.vendor
-            text = statement.replace("{ago}", AGO[vendor]).replace("{began}", BEGAN[vendor])
+            text = MOMENT.sub(lambda found: _moment(vendor, found[1]), statement)
             text = IDENTIFIER.sub(lambda found: quote(TABLES.get(found[1], found[1])), text)
             compiled = text, tuple(set(PARAMETER.findall(text)) - {"age"})
             self._compiled[statement] = compiled
@@ -262,6 +258,11 @@ class OwnSession(Session):
         text, names = super()._sql(statement)
         self._compiled[statement] = text % {name: f":{name}" for name in (*names, "age")}, names
         return self._compiled[statement]
+
+
+def _moment(vendor: str, before: str | None) -> str:
+    text = AGO[vendor]
+    return text.replace("%(age)s", f"(%(age)s + %({before})s)") if before else text
 
 
 def _is_about_text(error: Exception) -> bool:

@@ -21,13 +21,17 @@ import django
 import psutil
 from celery.signals import after_task_publish
 from django.apps import apps
-from django.db import connection
+from django.db import connection, connections
+from django.db.backends.signals import connection_created
 
 IDLE_TICKS = 20
 HEAD_START = 6.0
 """Seconds a scheduler has to read its tasks before they are due."""
 
 SLACK = 0.05
+
+SETTLED = 5.0
+"""Seconds after which a scheduler that was started does no more than it does for ever."""
 
 WARM_UP = 20
 """Messages that are sent before it counts: the broker's client is imported and connected by then."""
@@ -58,6 +62,31 @@ def statements() -> Iterator[Counter[str]]:
 
     with connection.execute_wrapper(count):
         yield found
+
+
+def count_statements() -> Counter[str]:
+    """The statements by first word of every connection that this process opens from now on, by its driver."""
+    found: Counter[str] = Counter()
+
+    def count(sql: Any) -> None:
+        found[str(sql).split(None, 1)[0].upper()] += 1
+
+    def watch(connection: Any, **_: Any) -> None:
+        driver = connection.connection
+        if connection.vendor == "sqlite":
+            driver.set_trace_callback(count)
+            return
+
+        class Counted(driver.cursor_factory):  # type: ignore[name-defined, misc]
+            def execute(self, query: Any, *rest: Any, **options: Any) -> Any:
+                count(query)
+                return super().execute(query, *rest, **options)
+
+        driver.cursor_factory = Counted
+
+    connection_created.connect(watch, weak=False)
+    connections.close_all()
+    return found
 
 
 def cpu() -> float:
@@ -188,21 +217,23 @@ def _put_clock(beat: Any, moment: datetime) -> None:
 
 
 def asleep(seconds: str) -> dict[str, float]:
-    """A loop as ``celery beat`` has it, with nothing due."""
+    """A loop as ``celery beat`` has it, with nothing due; what its other threads do counts as well."""
+    counted = count_statements()
     beat = scheduler_of("ours")()
-    beat.tick()
-    beat.tick()
+    began = time.monotonic()
+    while time.monotonic() < began + SETTLED:
+        time.sleep(beat.tick())
+    counted.clear()
     end, before = time.monotonic() + float(seconds), cpu()
-    with statements() as counted:
-        while time.monotonic() < end:
-            time.sleep(beat.tick())
-    used = cpu() - before
+    while time.monotonic() < end:
+        time.sleep(min(beat.tick(), max(0.0, end - time.monotonic())))
+    used, found = cpu() - before, Counter(counted)
     beat.close()
-    reads = counted.pop("SELECT", 0)
+    reads = found.pop("SELECT", 0)
     return {
         "core": used / float(seconds) / 10,
         "reads": reads / float(seconds),
-        "writes": counted.total() / float(seconds),
+        "writes": found.total() / float(seconds),
     }
 
 
