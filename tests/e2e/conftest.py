@@ -24,6 +24,17 @@ LogIn = Callable[[BrowserContext, User], Page]
 PATIENCE = 45_000
 """Milliseconds: longer than the page's slowest poll, on a machine that is busy with other things."""
 
+RECORD_REQUESTS = """{
+    window.asked = [];
+    addEventListener('htmx:beforeRequest', ({detail: {requestConfig, xhr}}) => {
+        asked.push({isPoll: requestConfig.path.includes('/rows/'), xhr, isOver: false});
+    });
+    addEventListener('htmx:afterRequest', ({detail: {xhr}}) => {
+        for (const request of asked) request.isOver ||= request.xhr === xhr;
+    });
+}"""
+"""Fills ``asked`` with the requests of the page's script; over once it has the answer."""
+
 expect.set_options(timeout=PATIENCE)
 
 
@@ -95,6 +106,7 @@ def log_in(live_server: LiveServer, calm_server: None) -> Iterator[LogIn]:
         pages.append(page)
         page.set_default_timeout(PATIENCE)
         page.set_default_navigation_timeout(PATIENCE)
+        page.add_init_script(RECORD_REQUESTS)
         page.on("pageerror", lambda error: errors.append(error))
         page.on("console", listen)
         return page

@@ -11,7 +11,7 @@ from playwright.sync_api import Browser, Page, expect
 
 from scheduled_tasks.models import ProcessKind, Status
 from tests.e2e.conftest import LogIn
-from tests.e2e.test_list import LIST, make_task, row
+from tests.e2e.test_list import LIST, make_task, row, toast
 from tests.factories import make_process, make_run
 
 pytestmark = pytest.mark.usefixtures("transactional_db")
@@ -63,7 +63,7 @@ def test_list_with_an_open_editor_and_menu(themed_page: Page, task: Any, width: 
     themed_page.get_by_label("Cron expression").fill("0 24 * * *")
     expect(themed_page.locator(".st-error")).to_be_visible()
     themed_page.keyboard.press("Enter")
-    expect(themed_page.get_by_role("alert").filter(has_text="not saved")).to_be_visible()
+    expect(toast(themed_page, "not saved", "alert")).to_be_visible()
     row(themed_page, task).locator("summary").click()
     assert violations(themed_page) == []
 

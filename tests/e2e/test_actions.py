@@ -6,7 +6,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from scheduled_tasks.models import Status
-from tests.e2e.test_list import LIST, make_task, row
+from tests.e2e.test_list import LIST, make_task, row, toast
 from tests.factories import make_run
 
 pytestmark = pytest.mark.usefixtures("transactional_db")
@@ -38,4 +38,4 @@ def test_a_refusal_among_several_is_told(admin_page: Page) -> None:
     admin_page.goto(LIST)
     row(admin_page, blocked).get_by_role("checkbox").check()
     admin_page.locator("#st-bulk").get_by_role("button", name="Run now").click()
-    expect(admin_page.get_by_role("alert").filter(has_text="blocked was not started")).to_be_visible()
+    expect(toast(admin_page, "blocked was not started", "alert")).to_be_visible()

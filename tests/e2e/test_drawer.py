@@ -8,7 +8,7 @@ import pytest
 from playwright.sync_api import Locator, Page, expect
 
 from scheduled_tasks.models import Status, TaskRun
-from tests.e2e.test_list import LIST, make_task, row
+from tests.e2e.test_list import LIST, make_task, row, toast
 from tests.factories import make_run
 
 TRACEBACK = 'Traceback (most recent call last):\n  File "x.py", line 1, in x\nValueError: <b>no</b>'
@@ -115,5 +115,5 @@ def test_failed_page_load_keeps_the_drawer(admin_page: Page, task: Any) -> None:
     drawer = open_drawer(admin_page, task)
     admin_page.route("**/change/**", lambda route: route.fulfill(status=500, body="broken"))
     drawer.get_by_role("link", name="Failed").click()
-    expect(admin_page.get_by_role("alert").filter(has_text="error (500)")).to_be_visible()
+    expect(toast(admin_page, "error (500)", "alert")).to_be_visible()
     expect(drawer.locator(".st-run")).to_have_count(2)

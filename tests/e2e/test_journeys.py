@@ -7,7 +7,7 @@ from pathlib import Path
 from playwright.sync_api import Locator, Page, expect
 
 from scheduled_tasks.models import Status, TaskRun
-from tests.e2e.test_list import LIST, make_task, row, status
+from tests.e2e.test_list import LIST, make_task, row, status, toast
 from tests.factories import make_run
 from tests.live import Worker
 
@@ -144,7 +144,7 @@ def test_without_javascript_the_menu_works(plain_page: Page, worker: Worker) -> 
     row(page, task).get_by_role("link", name="Run with arguments").click()
     page.get_by_label("Arguments", exact=True).fill("[20, ")
     page.get_by_role("button", name="Run now").click()
-    expect(page.get_by_role("alert").filter(has_text="must be a list in JSON")).to_be_visible()
+    expect(toast(page, "must be a list in JSON", "alert")).to_be_visible()
     menu.click()
     row(page, task).get_by_role("link", name="Run with arguments").click()
     page.get_by_label("Arguments", exact=True).fill("[20, 22]")
@@ -207,7 +207,7 @@ def test_menu_skips_resets_and_runs_with_arguments(admin_page: Page, worker: Wor
     expect(field).to_have_value("[1, 2]")
     field.fill("[20, ")
     drawer.get_by_role("button", name="Run now").click()
-    expect(admin_page.get_by_role("alert").filter(has_text="must be a list in JSON")).to_be_visible()
+    expect(toast(admin_page, "must be a list in JSON", "alert")).to_be_visible()
     field.fill("[20, 22]")
     drawer.get_by_role("button", name="Run now").click()
     expect(drawer).to_be_hidden()

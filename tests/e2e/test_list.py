@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +10,15 @@ from playwright.sync_api import Locator, Page, expect
 from scheduled_tasks.models import ScheduledTask, Status, TaskRun
 from tests.factories import make_run
 from tests.factories import make_task as make_any_task
-from tests.live import Worker
+from tests.live import Worker, wait_for
 
 LIST = "/admin/scheduled_tasks/scheduledtask/"
+SHOW = """() => {
+    const before = asked.length;
+    document.dispatchEvent(new Event('visibilitychange'));
+    return asked.slice(before).some(request => request.isPoll) && asked.length;
+}"""
+ANSWERED = "count => asked.slice(0, count).every(request => request.isOver || !request.isPoll)"
 
 
 def make_task(name: str = "purge", **values: Any) -> Any:
@@ -29,10 +34,18 @@ def status(page: Page, task: Any) -> Locator:
     return row(page, task).locator(".st-c-status .st-state")
 
 
+def toast(page: Page, text: str, role: Any = "status") -> Locator:
+    """The message at the bottom of the screen that says ``text``; the banners of the page are alerts too."""
+    return page.locator("#st-toasts").get_by_role(role).filter(has_text=text)
+
+
 def refresh(page: Page) -> None:
-    """What the clock does every 15 seconds, now: hide the tab and show it again."""
-    with page.expect_response(re.compile("/rows/")):
-        page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
+    """What the clock does every 15 seconds, now: hide the tab and show it again.
+
+    Ends when the page has what is new: a refresh that was under way begins no other, and may know less.
+    """
+    count = wait_for(lambda: page.evaluate(SHOW), message="the begin of a refresh")
+    wait_for(lambda: page.evaluate(ANSWERED, count), message="its answer")
 
 
 def test_list_refreshes_itself_and_keeps_the_editor_open(admin_page: Page, transactional_db: None) -> None:
@@ -130,9 +143,9 @@ def test_invalid_cron_is_refused_below_and_keeps_what_was_typed(
     expect(admin_page.locator(".st-error")).to_contain_text("24 is out of range")
     expect(field).to_have_attribute("aria-invalid", "true")
     field.press("Enter")
-    toast = admin_page.get_by_role("alert").filter(has_text="not saved")
-    expect(toast).to_contain_text("24 is out of range")
-    box = toast.bounding_box()
+    message = toast(admin_page, "not saved", "alert")
+    expect(message).to_contain_text("24 is out of range")
+    box = message.bounding_box()
     assert box is not None
     assert box["y"] > admin_page.viewport_size["height"] / 2, "the notification is not at the bottom"
     expect(field).to_have_value("0 24 * * *")
@@ -199,7 +212,7 @@ def test_run_now_is_seen_from_queued_to_success(admin_page: Page, worker: Worker
     task = make_task(task="tests.tasks.wait_for_file", args=f'["{gate}"]', enabled=False)
     admin_page.goto(LIST)
     row(admin_page, task).get_by_role("button", name="Run purge now").click()
-    expect(admin_page.get_by_role("status").filter(has_text="purge is queued")).to_be_visible()
+    expect(toast(admin_page, "purge is queued")).to_be_visible()
     expect(status(admin_page, task)).to_contain_text("Running")
     gate.touch()
     expect(row(admin_page, task).locator(".st-c-last time")).to_be_visible()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from typing import Any
 from urllib.parse import urlsplit
@@ -12,17 +11,9 @@ from django.contrib.staticfiles import finders
 from playwright.sync_api import Page, Request, Route, expect
 from pytest_django.live_server_helper import LiveServer
 
-from tests.e2e.test_list import LIST, make_task, row
+from tests.e2e.test_list import LIST, make_task, refresh, row
 
 pytestmark = pytest.mark.usefixtures("transactional_db")
-
-
-def refresh(page: Page) -> None:
-    """What showing the tab again does, as often as it takes: a refresh that is under way begins no other."""
-    shown = "document.dispatchEvent(new Event('visibilitychange'))"
-    with page.expect_response(re.compile("/rows/")):
-        page.evaluate(f"window.shown = setInterval(() => {shown}, 500)")
-    page.evaluate("clearInterval(window.shown)")
 
 
 THEIRS = """

@@ -11,7 +11,7 @@ from playwright.sync_api import Browser, Page, expect
 
 from scheduled_tasks.models import Overlap, Status, TaskRun, TaskState
 from tests.e2e.conftest import LogIn
-from tests.e2e.test_list import LIST, make_task, row, status
+from tests.e2e.test_list import LIST, make_task, row, status, toast
 from tests.factories import make_process, make_run
 from tests.live import Worker
 
@@ -53,7 +53,7 @@ def test_overlap_policy_skips_and_says_so(admin_page: Page) -> None:
     make_run(task, Status.RUNNING, process_id="w")
     admin_page.goto(LIST)
     run_now(admin_page, task)
-    answer = admin_page.get_by_role("alert").filter(has_text="purge")
+    answer = toast(admin_page, "purge", "alert")
     expect(answer.get_by_role("link", name="View run")).to_be_visible()
     assert TaskRun.objects.count() == 1
 
@@ -63,7 +63,7 @@ def test_task_that_no_worker_knows_is_an_error_and_a_row(admin_page: Page) -> No
     task = make_task(task="tests.no_worker_knows_it")
     admin_page.goto(LIST)
     run_now(admin_page, task)
-    expect(admin_page.get_by_role("alert").filter(has_text="No running worker")).to_be_visible()
+    expect(toast(admin_page, "No running worker knows", "alert")).to_be_visible()
     row(admin_page, task).get_by_label("View history").click()
     expect(admin_page.get_by_role("dialog").locator(".st-run")).to_contain_text("No running worker")
 
@@ -78,8 +78,8 @@ def test_two_people_at_once_start_one_run(
         page.goto(LIST)
     for page in (admin_page, other):
         run_now(page, task)
-    expect(admin_page.get_by_role("status").filter(has_text="purge is queued")).to_be_visible()
-    expect(other.get_by_role("alert").filter(has_text="purge")).to_be_visible()
+    expect(toast(admin_page, "purge is queued")).to_be_visible()
+    expect(toast(other, "purge", "alert")).to_be_visible()
     assert TaskRun.objects.filter(status=Status.QUEUED).count() == 1
     context.close()
 
@@ -132,7 +132,7 @@ def test_bulk_actions_on_the_chosen_tasks(admin_page: Page) -> None:
         row(admin_page, task).get_by_role("checkbox").check()
     expect(admin_page.get_by_text("2 of 3 selected")).to_be_visible()
     button.click()
-    expect(admin_page.get_by_role("status").filter(has_text="2 tasks are disabled")).to_be_visible()
+    expect(toast(admin_page, "2 tasks are disabled")).to_be_visible()
     for task, is_on in ((one, "false"), (two, "false"), (three, "true")):
         expect(row(admin_page, task).get_by_role("switch")).to_have_attribute("aria-checked", is_on)
     admin_page.get_by_label("Select all tasks").check()
@@ -168,7 +168,7 @@ def test_copied_traceback_and_permanent_address(admin_page: Page) -> None:
     drawer = admin_page.get_by_role("dialog")
     drawer.locator(".st-run").get_by_role("button").click()
     drawer.get_by_role("button", name="Copy").click()
-    expect(admin_page.get_by_role("status").filter(has_text="Copied")).to_be_visible()
+    expect(toast(admin_page, "Copied")).to_be_visible()
     assert admin_page.evaluate("navigator.clipboard.readText()").strip() == traceback
     drawer.get_by_role("link", name="Link to this run").click()
     expect(admin_page).to_have_url(f"{admin_page.url.partition('/admin')[0]}{RUNS}{run.pk}/change/")

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
-from playwright.sync_api import Locator, Page, expect
+from playwright.sync_api import Page, expect
 
 from scheduled_tasks.models import TaskRun
-from tests.e2e.test_list import LIST, make_task, row
+from tests.e2e.test_list import LIST, make_task, row, toast
 from tests.factories import make_process
 
 pytestmark = pytest.mark.usefixtures("transactional_db")
@@ -25,10 +23,6 @@ BUTTONS_COVERED = """() => [...document.querySelectorAll('.st-edit .st-btn')].fi
     const found = document.elementFromPoint((box.left + box.right) / 2, (box.top + box.bottom) / 2);
     return !button.contains(found);
 }).map((button) => button.textContent)"""
-
-
-def toast(page: Page, text: str, role: Any = "status") -> Locator:
-    return page.get_by_role(role).filter(has_text=text)
 
 
 def test_message_leaves_after_six_seconds(clocked_page: Page) -> None:
@@ -61,7 +55,7 @@ def test_error_stays_until_it_is_closed(clocked_page: Page) -> None:
     task = make_task(task="tests.no_worker_knows_it")
     clocked_page.goto(LIST)
     row(clocked_page, task).get_by_role("button", name="Run purge now").click()
-    message = toast(clocked_page, "No running worker", "alert")
+    message = toast(clocked_page, "No running worker knows", "alert")
     expect(message).to_be_visible()
     clocked_page.clock.run_for(300_000)
     expect(message).to_be_visible()
