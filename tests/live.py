@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import itertools
 import os
+import signal
 import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
+
+from django.db import OperationalError, transaction
 
 from example_project.celery import app
 from tests.guard import Guarded
@@ -65,6 +68,24 @@ class CeleryProcess(Guarded):
         super().__init__(command, log=logs / f"{name}.log", env=environment, cwd=ROOT)
         started.append(self)
 
+    def end(self) -> None:
+        """Ask the process to end, and wait until it has; :meth:`stop` leaves it ten seconds."""
+        self.signal(signal.SIGTERM)
+        wait_for(lambda: not self.running, message=f"the end of {self.name}")
+
+    def pause(self) -> None:
+        """SIGSTOP, at a moment when the process does not keep SQLite's only write lock for as long."""
+        wait_for(self._paused, message=f"a moment in which {self.name} writes nothing")
+
+    def _paused(self) -> bool:
+        self.signal(signal.SIGSTOP)
+        try:
+            with transaction.atomic():  # which takes that lock
+                return True
+        except OperationalError:
+            self.signal(signal.SIGCONT)
+            return False
+
     def wait_for_log(self, text: str, *, timeout: float = PATIENCE) -> None:
         """Wait until the process has written ``text`` in this test; fails at once when it ends without it."""
 
@@ -104,20 +125,27 @@ class Worker(CeleryProcess):
         super().__init__(name, arguments, logs=logs, env=env)
         self.wait_for_log(f"{self.node} ready.")
 
+    def says(self, what: str) -> list[Any]:
+        """What the worker answers when it is asked for its "active" or "revoked" tasks and the like.
+
+        Raises AssertionError when it does not answer.
+        """
+        inspect = app.control.inspect(destination=[self.node], timeout=PATIENCE, limit=1)
+        answers = getattr(inspect, what)()
+        assert answers, f"{self.node} does not answer"
+        return list(answers[self.node])
+
     def holds(self, what: str) -> list[str]:
         """Ids of the tasks that are "active", "reserved" (taken, not started) or "scheduled" (due later)."""
-        inspect = app.control.inspect(destination=[self.node], timeout=5, limit=1)
-        entries = (getattr(inspect, what)() or {}).get(self.node, [])
-        return [entry.get("request", entry)["id"] for entry in entries]
+        return [entry.get("request", entry)["id"] for entry in self.says(what)]
 
     def settle(self) -> bool:
         """Empty the queues, let what runs end; False when that takes too long or something is due later."""
         app.control.purge()
-        deadline = time.monotonic() + SETTLE_TIMEOUT
-        while self.holds("active") or self.holds("reserved"):
-            if time.monotonic() > deadline:
-                return False
-            time.sleep(0.1)
+        try:
+            wait_for(lambda: not (self.holds("active") or self.holds("reserved")), timeout=SETTLE_TIMEOUT)
+        except AssertionError:
+            return False
         return not self.holds("scheduled")
 
 

@@ -18,7 +18,7 @@ from scheduled_tasks.recording.runs import TOLD
 from tests import tasks
 from tests.chaos import servers
 from tests.chaos.proxy import Proxy
-from tests.live import Worker, wait_for
+from tests.live import PATIENCE, Worker, wait_for
 from tests.runs import ended, running, send, the_run
 
 Start = Callable[..., Worker]
@@ -46,7 +46,7 @@ def test_database_that_is_away_delays_no_task_for_long(
     began = time.monotonic()
     ids = [send(tasks.add, 1, number, queue=own.queue) for number in range(20)]
     for celery_id in ids:
-        assert tasks.add.AsyncResult(celery_id).get(timeout=60) is not None
+        assert tasks.add.AsyncResult(celery_id).get(timeout=PATIENCE) is not None
     assert time.monotonic() - began < 30
     assert {the_run(celery_id).status for celery_id in ids} == {Status.QUEUED}
     database_door.restore()
@@ -181,6 +181,6 @@ def test_database_that_others_keep_locked(start_impatient: Start) -> None:
             for number in range(3)
         ]
         for celery_id in ids:
-            assert tasks.add.AsyncResult(celery_id).get(timeout=30) is not None
+            assert tasks.add.AsyncResult(celery_id).get(timeout=PATIENCE) is not None
     wait_for(lambda: TaskRun.objects.filter(status=Status.SUCCEEDED).count() == 3, message="the runs")
     assert connection.vendor == "sqlite"

@@ -12,7 +12,6 @@ from uuid import uuid4
 
 import pytest
 
-from example_project.celery import app
 from scheduled_tasks import reaper
 from scheduled_tasks.models import Process, Status, TaskRun, UtcNow
 from scheduled_tasks.recording import endings, runs
@@ -112,7 +111,7 @@ def test_paused_worker_that_comes_back(start_impatient: Start, tmp_path: Path) -
     paused, witness = start_impatient(pool="solo"), start_impatient(pool="solo")
     celery_id = send(tasks.wait_for_file, str(tmp_path / "done"), queue=paused.queue)
     running(celery_id)
-    paused.signal(signal.SIGSTOP)
+    paused.pause()
     lost(celery_id)
     paused.signal(signal.SIGCONT)
     wait_for(lambda: the_run(celery_id).status == Status.RUNNING, message="the run's return to life")
@@ -125,7 +124,7 @@ def test_paused_worker_whose_process_ends_its_task(start_impatient: Start, tmp_p
     paused, witness = start_impatient(concurrency=1), start_impatient(pool="solo")
     celery_id = send(tasks.wait_for_file, str(tmp_path / "done"), queue=paused.queue)
     running(celery_id)
-    paused.signal(signal.SIGSTOP)
+    paused.pause()
     try:
         lost(celery_id)
         (tmp_path / "done").touch()
@@ -239,7 +238,7 @@ def test_message_that_expires_in_the_queue_of_a_pool(start_impatient: Start, tmp
     own = start_impatient(pool="threads", concurrency=1)
     blocking = send(tasks.wait_for_file, str(tmp_path / "done"), queue=own.queue)
     running(blocking)
-    celery_id = send(tasks.add, 1, 1, queue=own.queue, expires=3)
+    celery_id = send(tasks.add, 1, 1, queue=own.queue, expires=10)
     own.wait_for_log(f"{tasks.add.name}[{celery_id}] received")
     assert ended(celery_id).status == Status.EXPIRED
     (tmp_path / "done").touch()
@@ -282,15 +281,14 @@ def test_run_cancelled_while_no_worker_listened_never_starts(start_impatient: St
     first = start_impatient(concurrency=1)
     blocking = send(tasks.wait_for_file, str(tmp_path / "done"), queue=first.queue)
     running(blocking)
-    first.signal(signal.SIGSTOP)
+    first.pause()
     cancelled = send(tasks.add, 1, 1, queue=first.queue)
     TaskRun.objects.filter(celery_id=cancelled).update(
         status=Status.CANCELLED, open_since=None, finished_at=UtcNow()
     )
     first.signal(signal.SIGCONT)
     first.wait_for_log(f"{tasks.add.name}[{cancelled}] received")
-    inspect = app.control.inspect(destination=[first.node], timeout=5, limit=1)
-    wait_for(lambda: cancelled in ((inspect.revoked() or {}).get(first.node) or ()), message="the word")
+    wait_for(lambda: cancelled in first.says("revoked"), message="the word")
     (tmp_path / "done").touch()
     assert ended(blocking).status == Status.SUCCEEDED
     first.wait_for_log(f"Discarding revoked task: {tasks.add.name}[{cancelled}]")

@@ -123,13 +123,18 @@ def admin_page(context: BrowserContext, admin_user: User, log_in: LogIn) -> Page
     return log_in(context, admin_user)
 
 
+def stop_clock(page: Page) -> Page:
+    """The page, whose clock stands still until ``page.clock.run_for(milliseconds)`` lets time pass."""
+    now = datetime.now()
+    page.clock.install(time=now)
+    page.clock.pause_at(now + timedelta(seconds=1))
+    return page
+
+
 @pytest.fixture
 def clocked_page(admin_page: Page) -> Page:
     """The same with a clock that stands still: ``page.clock.run_for(milliseconds)`` lets time pass."""
-    now = datetime.now()
-    admin_page.clock.install(time=now)
-    admin_page.clock.pause_at(now + timedelta(seconds=1))
-    return admin_page
+    return stop_clock(admin_page)
 
 
 @pytest.fixture

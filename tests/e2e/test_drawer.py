@@ -71,6 +71,7 @@ def test_error_is_read_in_full(admin_page: Page, task: Any) -> None:
 def test_open_run_is_as_wide_as_the_runs(admin_page: Page, task: Any) -> None:
     drawer = open_drawer(admin_page, task)
     drawer.locator(".st-run").first.get_by_role("button").click()
+    expect(drawer.locator(".st-run-body")).to_be_visible()
     boxes = [drawer.locator(each).first.bounding_box() for each in (".st-run", ".st-run-body", "thead tr")]
     assert len({box["width"] for box in boxes if box}) == 1
 

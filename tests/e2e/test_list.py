@@ -109,6 +109,7 @@ def test_edit_saves_with_enter_and_shows_the_new_label(admin_page: Page, transac
     pencil = row(admin_page, task).get_by_label("Edit schedule")
     pencil.click()
     field = admin_page.get_by_label("Cron expression")
+    expect(field).to_be_focused()
     assert field.evaluate("element => element.selectionEnd - element.selectionStart") == len("0 3 * * *")
     admin_page.keyboard.type("0 4 * * 0")
     expect(admin_page.locator(".st-preview h3")).to_have_text("Sundays at 4 AM")

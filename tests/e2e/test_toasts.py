@@ -8,6 +8,7 @@ from playwright.sync_api import Page, expect
 from scheduled_tasks.models import TaskRun
 from tests.e2e.test_list import LIST, make_task, row, toast
 from tests.factories import make_process
+from tests.live import wait_for
 
 pytestmark = pytest.mark.usefixtures("transactional_db")
 
@@ -63,14 +64,13 @@ def test_error_stays_until_it_is_closed(clocked_page: Page) -> None:
     expect(message).to_have_count(0)
 
 
-def test_messages_stack(admin_page: Page) -> None:
+def test_messages_stack(clocked_page: Page) -> None:
     one, two = make_task("one"), make_task("two")
-    admin_page.goto(LIST)
-    boxes = []
+    clocked_page.goto(LIST)
     for task in (one, two):
-        row(admin_page, task).get_by_role("switch").click()
-        expect(toast(admin_page, f"{task.name} is disabled")).to_be_visible()
-    boxes = [toast(admin_page, f"{name} is disabled").bounding_box() for name in ("one", "two")]
+        row(clocked_page, task).get_by_role("switch").click()
+        expect(toast(clocked_page, f"{task.name} is disabled")).to_be_visible()
+    boxes = [toast(clocked_page, f"{name} is disabled").bounding_box() for name in ("one", "two")]
     assert boxes[0] is not None
     assert boxes[1] is not None
     assert boxes[0]["y"] + boxes[0]["height"] <= boxes[1]["y"]
@@ -88,7 +88,7 @@ def test_message_never_covers_what_has_the_focus(admin_page: Page, width: int) -
             admin_page.keyboard.press("Enter")
             expect(toast(admin_page, f"{task.name} is queued")).to_be_visible()
             expect(run).to_be_focused()
-        assert not admin_page.evaluate(COVERED), task.name
+        wait_for(lambda: not admin_page.evaluate(COVERED), message=f"{task.name} not covered")
 
 
 @pytest.mark.parametrize("width", [1440, 390])
@@ -103,20 +103,20 @@ def test_error_covers_no_button_of_the_editor_it_is_about(admin_page: Page, widt
     field.fill("61 0 * * *")
     admin_page.keyboard.press("Enter")
     expect(toast(admin_page, "not saved", "alert")).to_be_visible()
-    admin_page.wait_for_function(f"() => !({BUTTONS_COVERED})().length")
+    wait_for(lambda: not admin_page.evaluate(BUTTONS_COVERED), message="no button covered")
     expect(field).to_be_in_viewport()
     # What is opened under a message that stays is not covered either.
     field.press("Escape")
     expect(field).to_have_count(0)
     row(admin_page, tasks[place]).get_by_label("Edit schedule").click()
     expect(field).to_be_focused()
-    admin_page.wait_for_function(f"() => !({BUTTONS_COVERED})().length")
+    wait_for(lambda: not admin_page.evaluate(BUTTONS_COVERED), message="no button covered")
 
 
-def test_message_leads_to_the_run(admin_page: Page) -> None:
+def test_message_leads_to_the_run(clocked_page: Page) -> None:
     task = make_task(queue="nobody-listens")
-    admin_page.goto(LIST)
-    row(admin_page, task).get_by_role("button", name="Run purge now").click()
-    toast(admin_page, "purge is queued").get_by_role("link", name="View run").click()
-    expect(admin_page.get_by_role("heading", level=1)).to_contain_text("purge")
-    assert f"/taskrun/{TaskRun.objects.get().pk}/" in admin_page.url
+    clocked_page.goto(LIST)
+    row(clocked_page, task).get_by_role("button", name="Run purge now").click()
+    toast(clocked_page, "purge is queued").get_by_role("link", name="View run").click()
+    expect(clocked_page.get_by_role("heading", level=1)).to_contain_text("purge")
+    assert f"/taskrun/{TaskRun.objects.get().pk}/" in clocked_page.url

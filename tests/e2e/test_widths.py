@@ -60,9 +60,13 @@ def task(transactional_db: None) -> Any:
 
 @pytest.fixture
 def phone(browser: Browser, base_url: str, admin_user: User, log_in: LogIn) -> Iterator[Page]:
-    """A logged-in page of a phone."""
+    """A logged-in page of a phone, on which nothing moves while it is measured."""
     context = browser.new_context(
-        base_url=base_url, viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True
+        base_url=base_url,
+        viewport={"width": 390, "height": 844},
+        has_touch=True,
+        is_mobile=True,
+        reduced_motion="reduce",
     )
     yield log_in(context, admin_user)
     context.close()

@@ -13,7 +13,7 @@ from scheduled_tasks import operations
 from scheduled_tasks.models import Status, TaskRun
 from scheduled_tasks.recording.runs import TOO_LATE
 from tests import tasks
-from tests.live import Worker, wait_for
+from tests.live import PATIENCE, Worker, wait_for
 from tests.runs import NAME, ended, running, send, the_run
 
 ANNA = operations.Actor("anna", log=lambda task, message: None)
@@ -46,7 +46,7 @@ def test_run_under_way(worker: Worker) -> None:
 def test_run_that_ends_by_itself_before_the_word_arrives(worker: Worker, tmp_path: Path) -> None:
     celery_id = send(tasks.wait_for_file, str(tmp_path / "done"))
     running(celery_id)
-    worker.signal(signal.SIGSTOP)
+    worker.pause()
     try:
         cancel(celery_id)
         (tmp_path / "done").touch()  # the process that runs the task is not stopped
@@ -54,7 +54,7 @@ def test_run_that_ends_by_itself_before_the_word_arrives(worker: Worker, tmp_pat
     finally:
         worker.signal(signal.SIGCONT)
     assert (run.status, run.reason) == (Status.SUCCEEDED, "")
-    assert tasks.add.delay(1, 1).get(timeout=30) == 2
+    assert tasks.add.delay(1, 1).get(timeout=PATIENCE) == 2
     assert the_run(celery_id).status == Status.SUCCEEDED
 
 
@@ -127,5 +127,4 @@ def test_celerys_own_termination_where_the_pool_cannot(pool: str, start_worker, 
 
 
 def revoked(worker: Worker) -> list[str]:
-    inspect = app.control.inspect(destination=[worker.node], timeout=5, limit=1)
-    return (inspect.revoked() or {}).get(worker.node) or []
+    return worker.says("revoked")

@@ -13,26 +13,26 @@ from django.contrib.auth.models import User
 from django_celery_beat.models import IntervalSchedule, PeriodicTask
 
 from tests import tasks
-from tests.live import ROOT, Worker, wait_for
+from tests.live import PATIENCE, ROOT, Worker, wait_for
 
 pytestmark = pytest.mark.smoke
 
 
 def test_worker_runs_a_task(worker: Worker) -> None:
-    assert tasks.add.delay(2, 3).get(timeout=30) == 5
+    assert tasks.add.delay(2, 3).get(timeout=PATIENCE) == 5
 
 
 def test_worker_uses_the_database_of_the_run(worker: Worker) -> None:
     user = User.objects.create(username="anna")
-    assert tasks.count_users.delay().get(timeout=30) == 1
+    assert tasks.count_users.delay().get(timeout=PATIENCE) == 1
     user.delete()
-    assert tasks.count_users.delay().get(timeout=30) == 0
+    assert tasks.count_users.delay().get(timeout=PATIENCE) == 0
 
 
 def test_worker_of_its_own_takes_only_its_own_queue(worker: Worker, start_worker) -> None:
     own = start_worker(pool="solo")
-    assert tasks.hostname.apply_async(queue=own.queue).get(timeout=30) == own.node
-    assert tasks.hostname.delay().get(timeout=30) == worker.node
+    assert tasks.hostname.apply_async(queue=own.queue).get(timeout=PATIENCE) == own.node
+    assert tasks.hostname.delay().get(timeout=PATIENCE) == worker.node
 
 
 def test_killed_worker_is_gone(start_worker) -> None:

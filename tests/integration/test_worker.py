@@ -16,7 +16,7 @@ from example_project.celery import app
 from scheduled_tasks.facts import Facts
 from scheduled_tasks.models import Process, ProcessKind, Status, TaskRun, Trigger
 from tests import tasks
-from tests.live import Worker, wait_for
+from tests.live import PATIENCE, Worker, wait_for
 from tests.runs import NAME, ended, running, send, the_run
 
 
@@ -110,7 +110,7 @@ def test_hard_time_limit(worker: Worker) -> None:
     run = ended(send(tasks.wait, 60, time_limit=1))
     assert run.status == Status.TIMED_OUT
     # The main process says it twice and the dying process may add a word: none of them changes it.
-    tasks.add.delay(1, 1).get(timeout=30)
+    tasks.add.delay(1, 1).get(timeout=PATIENCE)
     run.refresh_from_db()
     assert run.status == Status.TIMED_OUT
 
@@ -127,7 +127,7 @@ def test_soft_time_limit_that_the_task_catches(worker: Worker) -> None:
 
 def test_revoked_before_its_start(worker: Worker) -> None:
     celery_id = uuid4().hex
-    app.control.revoke(celery_id, destination=[worker.node], reply=True, timeout=10)
+    app.control.revoke(celery_id, destination=[worker.node], reply=True, timeout=PATIENCE)
     tasks.add.apply_async((1, 1), task_id=celery_id, headers={"periodic_task_name": NAME})
     run = ended(celery_id)
     assert (run.status, run.started_at) == (Status.CANCELLED, None)
@@ -191,7 +191,7 @@ def test_delivered_again_after_the_end(worker: Worker) -> None:
 
 def test_task_that_another_one_starts_is_no_run_of_its_own(worker: Worker) -> None:
     run = ended(send(tasks.start_another, worker.queue))
-    assert tasks.add.AsyncResult(run.summary_data.strip("'")).get(timeout=30) == 3
+    assert tasks.add.AsyncResult(run.summary_data.strip("'")).get(timeout=PATIENCE) == 3
     assert TaskRun.objects.get() == run
 
 
@@ -200,7 +200,7 @@ def test_task_without_a_result(worker: Worker) -> None:
 
 
 def test_task_that_is_not_scheduled_leaves_no_row(worker: Worker) -> None:
-    assert tasks.add.delay(1, 2).get(timeout=30) == 3
+    assert tasks.add.delay(1, 2).get(timeout=PATIENCE) == 3
     assert not TaskRun.objects.exists()
 
 
@@ -208,6 +208,7 @@ def test_output_is_seen_while_the_task_runs(worker: Worker, tmp_path: Path) -> N
     done = tmp_path / "done"
     celery_id = send(tasks.report, str(done), 5)
     wait_for(lambda: "printed words" in the_run(celery_id).log, message="the log of the running task")
+    wait_for(lambda: (the_run(celery_id).progress_data or {}).get("done") == 5, message="the last step")
     run = the_run(celery_id)
     assert run.status == Status.RUNNING
     assert run.progress_data == {"done": 5, "total": 5, "text": "Stepping"}
@@ -240,7 +241,7 @@ def test_worker_is_known_while_it_lives(start_worker) -> None:
     (process,) = wait_for(workers)
     assert (process.pool, process.queues) == ("thread", [own.queue])
     assert tasks.add.name in Facts.read().known_tasks
-    own.stop()
+    own.end()
     process.refresh_from_db()
     assert process.stopped_at is not None
     assert not workers()
