@@ -66,5 +66,8 @@ class LedgerEntry(models.Model):
     amount = models.DecimalField(max_digits=12, decimal_places=2)
     booked_at = models.DateTimeField()
 
+    class Meta:
+        verbose_name_plural = "ledger entries"
+
     def __str__(self) -> str:
         return f"{self.amount} at {self.booked_at}"

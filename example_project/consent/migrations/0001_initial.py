@@ -118,5 +118,6 @@ class Migration(migrations.Migration):
                     models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, to="consent.wallet"),
                 ),
             ],
+            options={"verbose_name_plural": "ledger entries"},
         ),
     ]
