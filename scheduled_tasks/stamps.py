@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import lru_cache
-from hashlib import blake2b, md5
+from hashlib import md5, sha1
 from typing import Any
 
 from django.db import connections
@@ -50,7 +50,14 @@ ARRAY = {
     "mysql": "CAST(JSON_ARRAY({}) AS CHAR)",
 }
 SHORTER = {"sqlite": "{}", "postgresql": "MD5({})", "mysql": "MD5({})"}
-"""A fingerprint as a text that moves with it, which a server need not send."""
+"""A fingerprint as a text that moves with it, which a server need not send. None has a line's end."""
+
+LINES = {
+    "sqlite": "GROUP_CONCAT(t.id || ' ' || {due} || ' ' || {stored}, CHAR(10))",
+    "postgresql": "STRING_AGG(t.id || ' ' || {due} || ' ' || {stored}, CHR(10) ORDER BY t.id)",
+    "mysql": "GROUP_CONCAT(CONCAT_WS(' ', t.id, {due}, {stored}) ORDER BY t.id SEPARATOR '\\n')",
+}
+"""All tasks as one text, a line each: where nothing has moved, it need not be taken apart."""
 
 NOT_SHOWN = {"last_run_at", "total_run_count", "date_changed"}
 SOFT_SEEN = 1000
@@ -108,9 +115,6 @@ Run = tuple[int | None, str]
 class Stamp:
     """What a list of tasks was made of at one moment."""
 
-    text: str
-    """Moves with everything visible on the list, its header included."""
-
     common: str
     """Moves with what may change any row, or which rows there are."""
 
@@ -143,7 +147,7 @@ class Stamp:
 
 def digest(*shown: object) -> str:
     """A short text that changes with what is shown."""
-    return blake2b("\n".join(map(str, shown)).encode(), digest_size=12).hexdigest()
+    return sha1("\n".join(map(str, shown)).encode(), usedforsecurity=False).hexdigest()[:24]
 
 
 def mark(fingerprint: str) -> int:
@@ -153,32 +157,50 @@ def mark(fingerprint: str) -> int:
     return hash(md5(fingerprint.encode(), usedforsecurity=False).hexdigest())
 
 
-def read(task_ids: Iterable[int]) -> Stamp:
-    """The stamp of a list of these tasks: one statement."""
+@dataclass(frozen=True)
+class Reading:
+    """What the statement found, of which most is taken apart only when the browser has another version."""
+
+    text: str
+    """Moves with everything visible on the list, its header included."""
+
+    at: datetime
+    _common: tuple[object, ...]
+    _opened: Sequence[Sequence[Any]]
+    _newest: str
+    _tasks: str
+
+    def stamp(self) -> Stamp:
+        """The same as a stamp."""
+        newest = (column or [] for column in json.loads(self._newest))
+        tasks = [line.split(" ", 2) for line in self._tasks.split("\n") if line]
+        return Stamp(
+            common=digest(*self._common),
+            at=self.at,
+            stored={int(pk): hash(fingerprint) for pk, _due, fingerprint in tasks},
+            due=frozenset(int(pk) for pk, due, _fingerprint in tasks if due == "1"),
+            opened={pk: (task, repr(rest)) for pk, task, *rest in self._opened},
+            newest={pk: (task, status) for pk, task, status in zip(*newest, strict=True)},
+        )
+
+
+def read(task_ids: Iterable[int]) -> Reading:
+    """What the stamp of a list of these tasks is made of: one statement."""
     connection = connections[TaskRun.objects.db]
     with connection.cursor() as cursor:
         cursor.execute(_statement(connection, sorted(task_ids)))
         found = cursor.fetchall()
-    texts: dict[str, list[str]] = {"world": [], "process": [], "open": [], "newest": [], "task": []}
-    for kind, _pk, _is_due, text in found:
-        texts[kind].append(text)
+    texts: dict[str, list[str]] = {"world": [], "process": [], "open": [], "newest": [], "tasks": []}
+    for kind, text in found:
+        texts[kind].append(text or "")
     clock, due, updated, broken, *ids = json.loads(texts["world"][0])
     now = moment(clock)
     opened = [json.loads(text) for text in texts["open"]]
     processes = sorted(_as_seen(json.loads(text), now) for text in texts["process"])
-    newest = (column or [] for column in json.loads(texts["newest"][0]))
-    common = digest(ids, processes, _turn(due, opened, now))
-    tasks_due = frozenset(pk for _kind, pk, is_due, _text in found if is_due)
-    moving = (sorted(tasks_due), *texts["newest"], *sorted(texts["open"]), *sorted(texts["task"]))
-    return Stamp(
-        text=digest(common, updated, broken, *moving),
-        common=common,
-        at=now,
-        stored={pk: hash(text) for kind, pk, _is_due, text in found if kind == "task"},
-        due=tasks_due,
-        opened={pk: (task, repr(rest)) for pk, task, *rest in opened},
-        newest={pk: (task, status) for pk, task, status in zip(*newest, strict=True)},
-    )
+    common = (ids, processes, _turn(due, opened, now))
+    (newest,), (tasks,) = texts["newest"], texts["tasks"]
+    moving = (*common, updated, broken, newest, *sorted(texts["open"]), tasks)
+    return Reading(digest(*moving), now, common, opened, newest, tasks)
 
 
 def _turn(due: str | None, opened: Iterable[Sequence[Any]], now: datetime) -> int:
@@ -222,12 +244,14 @@ def _constant(vendor: str, now: str, long_ago: str, newest: int) -> str:
     runs = f"(SELECT id, task_id, status FROM {run} ORDER BY id DESC LIMIT {newest}) AS newest"
     columns = ", ".join(map(ALL_OF[vendor].format, ("id", "task_id", "status")))
     stored = SHORTER[vendor].format(array.format(TASK_COLUMNS))
+    due = f"CASE WHEN s.next_run_at <= {now} THEN 1 ELSE 0 END"
+    tasks = LINES[vendor].format(due=due, stored=stored)
     parts = [
-        f"SELECT 'world' AS kind, 0 AS pk, FALSE AS due, {array.format(_world(now))} AS shown",
-        f"SELECT 'process', 0, FALSE, {array.format(PROCESS)} FROM {living}",
-        f"SELECT 'open', 0, FALSE, {array.format(OPEN_RUN)} FROM {run} WHERE open_since > '{long_ago}'",
-        f"SELECT 'newest', 0, FALSE, {array.format(columns)} FROM {runs}",
-        f"SELECT 'task', t.id, s.next_run_at <= {now}, {stored} FROM {TASK_TABLES} WHERE t.id",
+        f"SELECT 'world' AS kind, {array.format(_world(now))} AS shown",
+        f"SELECT 'process', {array.format(PROCESS)} FROM {living}",
+        f"SELECT 'open', {array.format(OPEN_RUN)} FROM {run} WHERE open_since > '{long_ago}'",
+        f"SELECT 'newest', {array.format(columns)} FROM {runs}",
+        f"SELECT 'tasks', {tasks} FROM {TASK_TABLES} WHERE t.id",
     ]
     return " UNION ALL ".join(parts)
 

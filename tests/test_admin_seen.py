@@ -143,6 +143,21 @@ def test_only_the_row_that_moved_is_read(admin_client: Client, read: list[int], 
     assert read == [task.pk]
 
 
+def test_texts_of_many_lines_hide_no_task(admin_client: Client, read: list[int]) -> None:
+    """What is stored of all tasks comes as one text."""
+    task, other = accounted("task"), accounted("other")
+    ScheduledTask.objects.filter(pk=task.pk).update(description="one\n2 1 two\u2028three\r\n")
+    browser = Browser(admin_client)
+    read.clear()
+    ScheduledTask.objects.filter(pk=other.pk).update(description="new")
+    browser.refresh()
+    assert read == [other.pk]
+    read.clear()
+    ScheduledTask.objects.filter(pk=task.pk).update(description="one\n2 1 two\u2028four\r\n")
+    browser.refresh()
+    assert read == [task.pk]
+
+
 def accounted(name: str, due: float = 5.5 * 3600) -> ScheduledTask:
     """A task whose next run beat knows, in that many seconds."""
     task, now = make_task(name), database_now()
@@ -306,7 +321,7 @@ def test_a_version_made_weak_on_its_way_is_known(admin_client: Client) -> None:
 
 def test_versions_are_forgotten_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(seen, "MOST", 3)
-    memory, stamp = seen.Memory(), stamps.read([])
+    memory, stamp = seen.Memory(), stamps.read([]).stamp()
     for n in range(5):
         memory.keep(str(n), seen.Seen(stamp, {}, frozenset(), stamp.at))
     assert [n for n in range(5) if memory.known(str(n), stamp)] == [2, 3, 4]

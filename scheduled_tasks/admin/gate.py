@@ -26,10 +26,12 @@ View = Callable[Concatenate[Any, HttpRequest, P], R]
 def needs(action: Action) -> Callable[[View[P, R]], View[P, R]]:
     """Decorate a view of a :class:`GatedAdmin`: who may not do ``action``, or not even view, gets its 403."""
 
+    needed = dict.fromkeys((Action.VIEW, action))
+
     def decorate(view: View[P, R]) -> View[P, R]:
         @wraps(view)
         def gated(self: GatedAdmin, request: HttpRequest, *args: P.args, **kwargs: P.kwargs) -> Any:
-            if not (self.may(request, Action.VIEW) and self.may(request, action)):
+            if not all(self.may(request, each) for each in needed):
                 return self.forbidden(request)
             try:
                 return view(self, request, *args, **kwargs)

@@ -27,7 +27,7 @@ from django.utils.translation import gettext as _
 from .. import overview, stamps
 from ..access import Action
 from ..models import ScheduledTask
-from ..stamps import Stamp, digest
+from ..stamps import digest
 from . import history
 from .changelist import (
     LAST_DURATION,
@@ -150,10 +150,11 @@ class ScheduledTaskAdmin(TaskChanges):
         shown = _parse_keys(request)
         sent = request.headers.get("If-None-Match", "")
         sent_version, _dot, sent_header = sent.removeprefix("W/").strip('"').partition(".")
-        stamp = stamps.read(shown)
-        version = self.list_version(request, stamp)
+        found = stamps.read(shown)
+        version = self.list_version(request, found.text)
         if sent_version == version:
             return HttpResponseNotModified(headers={"ETag": sent})
+        stamp = found.stamp()
         known = memory.known(sent_version, stamp)
         request.scheduled_tasks_stamp = stamp  # type: ignore[attr-defined]
         request.scheduled_tasks_known = known  # type: ignore[attr-defined]
@@ -247,10 +248,10 @@ class ScheduledTaskAdmin(TaskChanges):
         title %= {"name": task.name}
         return self.show_form(request, task, title, "admin/scheduled_tasks/_pause.html")
 
-    def list_version(self, request: HttpRequest, stamp: Stamp) -> str:
+    def list_version(self, request: HttpRequest, stamp: str) -> str:
         """Moves with everything visible on a list of tasks, but not with the time that passes."""
         rights = (*self._rights(request), self.may_use_beat(request))
-        return digest(stamp.text, get_language(), request.GET.urlencode(), rights)
+        return digest(stamp, get_language(), request.GET.urlencode(), rights)
 
     def _rights(self, request: HttpRequest) -> tuple[bool, bool]:
         return self.may(request, Action.CHANGE), self.may(request, Action.RUN)

@@ -30,10 +30,12 @@ class UtcNow(models.Func):
         return self.as_sql(compiler, connection, template=moment, **context)
 
 
+NOW = UtcNow()
+
+
 def now_sql(connection: BaseDatabaseWrapper) -> str:
     """:class:`UtcNow` for a statement written by hand, without parameters."""
-    now = UtcNow()
-    as_sql: Any = getattr(now, f"as_{connection.vendor}", now.as_sql)
+    as_sql: Any = getattr(NOW, f"as_{connection.vendor}", NOW.as_sql)
     sql, _params = as_sql(None, connection)
     return str(sql % ())
 
