@@ -93,6 +93,13 @@ def test_filters_by_status_and_period(admin_client: Client) -> None:
     )
 
 
+def test_an_opened_run_says_in_full_who_started_it(admin_client: Client) -> None:
+    task = make_task()
+    run = make_run(task, trigger="command", actor="deploy")
+    assert "<dd>by deploy on the command line</dd>" not in page(admin_client, task)
+    assert "<dd>by deploy on the command line</dd>" in page(admin_client, task, f"?run={run.pk}")
+
+
 def test_a_run_opens_in_place_without_a_script(admin_client: Client) -> None:
     task = make_task()
     trace = (

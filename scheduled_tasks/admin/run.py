@@ -247,6 +247,7 @@ class RunDetails(RunRow):
         """How long and where it ran, by name: only what is known."""
         run = self.run
         found = [
+            (_("Trigger"), self.trigger if run.actor else ""),
             (_("Started late by"), words.duration(self._lag)),
             (_("Queue wait"), words.duration(run.queue_wait)),
             (_("Duration"), self.duration),
