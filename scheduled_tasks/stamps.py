@@ -194,20 +194,26 @@ def read(task_ids: Iterable[int]) -> Reading:
     for kind, text in found:
         texts[kind].append(text or "")
     clock, due, updated, broken, *ids = json.loads(texts["world"][0])
-    now = moment(clock)
+    now = datetime.fromisoformat(clock)
     opened = [json.loads(text) for text in texts["open"]]
     processes = sorted(_as_seen(json.loads(text), now) for text in texts["process"])
     common = (ids, processes, _turn(due, opened, now))
     (newest,), (tasks,) = texts["newest"], texts["tasks"]
     moving = (*common, updated, broken, newest, *sorted(texts["open"]), tasks)
-    return Reading(digest(*moving), now, common, opened, newest, tasks)
+    return Reading(digest(*moving), moment(clock), common, opened, newest, tasks)
 
 
 def _turn(due: str | None, opened: Iterable[Sequence[Any]], now: datetime) -> int:
-    """Moves every few seconds while a task waits or is overdue, and may become late by time alone."""
+    """Moves every few seconds while a task waits or is overdue, and may become late by time alone.
+
+    Times are the database's own, with or without a zone, all alike.
+    """
     limit = now - MIN_LATE_AFTER
-    waits = any(status in OPEN - UNDER_WAY and moment(at) < limit for _pk, _task, status, at, *_ in opened)
-    overdue = due is not None and moment(due) < limit
+    waits = any(
+        status in OPEN - UNDER_WAY and datetime.fromisoformat(at) < limit
+        for _pk, _task, status, at, *_ in opened
+    )
+    overdue = due is not None and datetime.fromisoformat(due) < limit
     return int(now.timestamp() // LOOK_AGAIN) if waits or overdue else 0
 
 
@@ -216,7 +222,7 @@ def _as_seen(values: Sequence[Any], now: datetime) -> tuple[object, ...]:
     boot_id, seen, looped, reached, started, error, leads_until = values
 
     def stale(text: str | None, limit: timedelta) -> bool:
-        return text is not None and moment(text) < now - limit
+        return text is not None and datetime.fromisoformat(text) < now - limit
 
     return (
         boot_id,
@@ -224,7 +230,7 @@ def _as_seen(values: Sequence[Any], now: datetime) -> tuple[object, ...]:
         stale(looped, LOOP_STALE_AFTER),
         stale(reached or started, BROKER_STALE_AFTER),
         error,
-        leads_until is not None and moment(leads_until) > now,
+        leads_until is not None and datetime.fromisoformat(leads_until) > now,
     )
 
 

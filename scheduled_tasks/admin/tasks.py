@@ -148,7 +148,7 @@ class ScheduledTaskAdmin(TaskChanges):
     def rows_view(self, request: HttpRequest) -> HttpResponse:
         """What changed on a list since the version and the keys the script sends: rows, header; or 304."""
         shown = _parse_keys(request)
-        sent = request.headers.get("If-None-Match", "")
+        sent = request.META.get("HTTP_IF_NONE_MATCH", "")
         sent_version, _dot, sent_header = sent.removeprefix("W/").strip('"').partition(".")
         found = stamps.read(shown)
         version = self.list_version(request, found.text)
