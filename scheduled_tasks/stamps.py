@@ -187,8 +187,10 @@ class Reading:
 def read(task_ids: Iterable[int]) -> Reading:
     """What the stamp of a list of these tasks is made of: one statement."""
     connection = connections[TaskRun.objects.db]
+    long_ago = str(connection.ops.adapt_datetimefield_value(LONG_AGO))
+    statement = _statement(connection.vendor, now_sql(connection), long_ago, NEWEST, tuple(task_ids))
     with connection.cursor() as cursor:
-        cursor.execute(_statement(connection, sorted(task_ids)))
+        cursor.execute(statement)
         found = cursor.fetchall()
     texts: dict[str, list[str]] = {"world": [], "process": [], "open": [], "newest": [], "tasks": []}
     for kind, text in found:
@@ -234,20 +236,14 @@ def _as_seen(values: Sequence[Any], now: datetime) -> tuple[object, ...]:
     )
 
 
-def _statement(connection: BaseDatabaseWrapper, task_ids: Sequence[int]) -> str:
-    long_ago = connection.ops.adapt_datetimefield_value(LONG_AGO)
-    constant = _constant(connection.vendor, now_sql(connection), str(long_ago), NEWEST)
-    return f"{constant} IN ({', '.join(map(str, task_ids)) or 'NULL'})"
-
-
-@lru_cache(maxsize=8)
-def _constant(vendor: str, now: str, long_ago: str, newest: int) -> str:
-    """The statement up to the ids of the tasks."""
+@lru_cache(maxsize=100)  # a browser asks for the same tasks again and again
+def _statement(vendor: str, now: str, long_ago: str, newest: int, task_ids: tuple[int, ...]) -> str:
     array = ARRAY[vendor]
     run, process, lease = (model._meta.db_table for model in (TaskRun, Process, Lease))
     leads = f"LEFT JOIN {lease} l ON l.name = 'beat' AND l.holder = p.boot_id"
     living = f"{process} p {leads} WHERE p.stopped_at IS NULL"
     runs = f"(SELECT id, task_id, status FROM {run} ORDER BY id DESC LIMIT {newest}) AS newest"
+    listed = ", ".join(map(str, sorted(task_ids))) or "NULL"
     columns = ", ".join(map(ALL_OF[vendor].format, ("id", "task_id", "status")))
     stored = SHORTER[vendor].format(array.format(TASK_COLUMNS))
     due = f"CASE WHEN s.next_run_at <= {now} THEN 1 ELSE 0 END"
@@ -257,7 +253,7 @@ def _constant(vendor: str, now: str, long_ago: str, newest: int) -> str:
         f"SELECT 'process', {array.format(PROCESS)} FROM {living}",
         f"SELECT 'open', {array.format(OPEN_RUN)} FROM {run} WHERE open_since > '{long_ago}'",
         f"SELECT 'newest', {array.format(columns)} FROM {runs}",
-        f"SELECT 'tasks', {tasks} FROM {TASK_TABLES} WHERE t.id",
+        f"SELECT 'tasks', {tasks} FROM {TASK_TABLES} WHERE t.id IN ({listed})",
     ]
     return " UNION ALL ".join(parts)
 
