@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from playwright.sync_api import Locator, Page, expect
+from playwright.sync_api import Locator, Page, Route, expect
 
 from scheduled_tasks.models import Status, TaskRun
 from tests.e2e.test_list import LIST, make_task, row, toast
@@ -110,6 +110,22 @@ def test_drawer_is_live_while_open(admin_page: Page, task: Any) -> None:
     )
     expect(drawer.locator(".st-run").first).to_contain_text("Success")
     expect(drawer.locator(".st-run-body")).to_be_visible()
+
+
+def test_drawer_opened_for_another_task_while_the_first_still_loads(admin_page: Page, task: Any) -> None:
+    other = make_task("other")
+    held: list[Route] = []
+    admin_page.route(f"**/{task.pk}/change/", lambda route: held.append(route))
+    admin_page.goto(LIST)
+    row(admin_page, task).get_by_label("View history").click()
+    drawer = admin_page.get_by_role("dialog")
+    expect(drawer).to_contain_text("Loading")
+    admin_page.keyboard.press("Escape")
+    expect(drawer).to_be_hidden()
+    row(admin_page, other).get_by_label("View history").click()
+    expect(drawer).to_contain_text("Loading")
+    held[0].continue_()
+    expect(drawer.get_by_role("heading", name="other")).to_be_visible()
 
 
 def test_failed_page_load_keeps_the_drawer(admin_page: Page, task: Any) -> None:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 from django.contrib.auth.models import User
 from django.test import Client
-from playwright.sync_api import Locator, Page, expect
+from playwright.sync_api import Locator, Page, Route, expect
 
 from tests.e2e.test_list import LIST, make_task, refresh, row
+from tests.live import wait_for
 
 pytestmark = pytest.mark.usefixtures("transactional_db")
 
@@ -43,6 +44,21 @@ def test_zone_moves_the_next_runs(admin_page: Page) -> None:
     expect(row(admin_page, task)).to_contain_text("Asia/Tokyo")
     task.refresh_from_db()
     assert str(task.crontab.timezone) == "Asia/Tokyo"
+
+
+def test_what_is_typed_while_a_preview_is_under_way_is_checked_too(clocked_page: Page) -> None:
+    field = open_editor(clocked_page, make_task())
+    held: list[Route] = []
+    clocked_page.route("**/preview/**", lambda route: held.append(route), times=1)
+    for typed in ("0 5 * * *", "61 5 * * *"):
+        field.fill(typed)
+        clocked_page.clock.run_for(300)
+    wait_for(lambda: (clocked_page.title(), held)[1], message="the first preview's request")
+    held[0].continue_()
+    expect(clocked_page.locator(".st-preview h3")).to_have_text("Daily at 5 AM")
+    clocked_page.clock.run_for(300)
+    expect(clocked_page.locator(".st-error")).to_contain_text("61 is out of range")
+    expect(field).to_have_attribute("aria-invalid", "true")
 
 
 @pytest.mark.parametrize(

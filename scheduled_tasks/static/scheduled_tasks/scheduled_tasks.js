@@ -19,9 +19,18 @@ const OURS = "ST-Request";
 const { htmx } = window.scheduledTasks;
 Object.assign(htmx.config, { allowEval: false, historyEnabled: false });
 
-/* What went wrong is told by htmx's events; the promise would only tell it again. */
+const underWay = new WeakMap();
+
+/* The requests of one element go one after another: of those that wait htmx keeps the last, and says of each at once
+   that it was answered. What went wrong is told by htmx's events; the promise would only tell it again. */
 function ask(verb, url, { headers, ...options }) {
-  return htmx.ajax(verb, url, { ...options, headers: { ...headers, [OURS]: "1" } }).catch(() => {});
+  const { source } = options;
+  const send = () => htmx.ajax(verb, url, { ...options, headers: { ...headers, [OURS]: "1" } }).catch(() => {});
+  const answered = (underWay.get(source)?.then(send) ?? send()).finally(() => {
+    if (underWay.get(source) === answered) underWay.delete(source);
+  });
+  underWay.set(source, answered);
+  return answered;
 }
 
 /* Calls the handler for answers to our own requests only. */
@@ -406,7 +415,10 @@ function flagError(form) {
 
 function previewSoon(form) {
   clearTimeout(form.stTyping);
-  form.stTyping = setTimeout(() => preview(form), TYPING);
+  form.stTyping = setTimeout(() => {
+    if (underWay.has(form.querySelector(".st-preview"))) previewSoon(form);
+    else preview(form);
+  }, TYPING);
 }
 
 async function preview(form) {
@@ -461,7 +473,7 @@ async function openRun(link, row) {
 
 function isStale(requestConfig) {
   const shown = drawerBody.querySelector(".st-d");
-  return opening > 0 || (shown && requestConfig.path !== openedUrl(shown));
+  return opening > 0 || !shown || requestConfig.path !== openedUrl(shown);
 }
 
 async function toggleRun(link) {
