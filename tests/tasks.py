@@ -36,7 +36,7 @@ def wait(seconds: float) -> None:
 
 
 @shared_task
-def wait_for_file(path: str, seconds: float = 60) -> str:
+def wait_for_file(path: str, seconds: float = 600) -> str:
     """Runs until the test makes the file: no test needs to guess how long a task is under way."""
     deadline = time.monotonic() + seconds
     while not Path(path).exists():

@@ -11,8 +11,8 @@ from playwright.sync_api import Browser, Page, expect
 
 from scheduled_tasks.models import ProcessKind, Status
 from tests.e2e.conftest import LogIn
-from tests.e2e.test_list import LIST, make_task, row, toast
-from tests.factories import make_process, make_run
+from tests.e2e.test_list import LIST, make_process, make_task, row, toast
+from tests.factories import make_run
 
 pytestmark = pytest.mark.usefixtures("transactional_db")
 

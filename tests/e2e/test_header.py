@@ -8,8 +8,8 @@ import pytest
 from playwright.sync_api import Locator, Page, expect
 
 from scheduled_tasks.models import ProcessKind, Status
-from tests.e2e.test_list import LIST, make_task, refresh, row
-from tests.factories import make_process, make_run
+from tests.e2e.test_list import LIST, make_process, make_task, refresh, row
+from tests.factories import make_run
 
 pytestmark = pytest.mark.usefixtures("transactional_db")
 

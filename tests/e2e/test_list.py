@@ -7,7 +7,8 @@ from typing import Any
 
 from playwright.sync_api import Locator, Page, expect
 
-from scheduled_tasks.models import ScheduledTask, Status, TaskRun
+from scheduled_tasks.models import Process, ProcessKind, ScheduledTask, Status, TaskRun
+from tests.factories import make_process as make_any_process
 from tests.factories import make_run
 from tests.factories import make_task as make_any_task
 from tests.live import Worker, wait_for
@@ -24,6 +25,11 @@ ANSWERED = "count => asked.slice(0, count).every(request => request.isOver || !r
 def make_task(name: str = "purge", **values: Any) -> Any:
     """A task that the worker of the tests knows, should it be running."""
     return make_any_task(name, **{"task": "tests.tasks.add", "args": "[1, 2]", **values})
+
+
+def make_process(kind: ProcessKind = ProcessKind.WORKER, **values: Any) -> Process:
+    """A process that does not fall silent in a test, however slow the machine."""
+    return make_any_process(kind, **{"silent": -3600, **values})
 
 
 def row(page: Page, task: Any) -> Locator:

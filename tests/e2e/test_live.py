@@ -12,8 +12,8 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from scheduled_tasks.models import ProcessKind, Status
-from tests.e2e.test_list import LIST, make_task, refresh, row, status, toast
-from tests.factories import make_process, make_run
+from tests.e2e.test_list import LIST, make_process, make_task, refresh, row, status, toast
+from tests.factories import make_run
 from tests.live import wait_for
 
 pytestmark = pytest.mark.usefixtures("transactional_db")

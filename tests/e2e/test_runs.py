@@ -11,8 +11,8 @@ from playwright.sync_api import Browser, Page, expect
 
 from scheduled_tasks.models import Overlap, Status, TaskRun, TaskState
 from tests.e2e.conftest import LogIn, stop_clock
-from tests.e2e.test_list import LIST, make_task, row, status, toast
-from tests.factories import make_process, make_run
+from tests.e2e.test_list import LIST, make_process, make_task, row, status, toast
+from tests.factories import make_run
 from tests.live import Worker
 
 pytestmark = pytest.mark.usefixtures("transactional_db")

@@ -9,8 +9,7 @@ from playwright.sync_api import Page, expect
 
 from scheduled_tasks.models import ProcessKind
 from tests.e2e.test_accessibility import themed_page, violations
-from tests.e2e.test_list import LIST, make_task
-from tests.factories import make_process
+from tests.e2e.test_list import LIST, make_process, make_task
 
 __all__ = ["themed_page"]
 pytestmark = pytest.mark.usefixtures("transactional_db")

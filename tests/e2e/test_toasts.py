@@ -6,8 +6,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from scheduled_tasks.models import TaskRun
-from tests.e2e.test_list import LIST, make_task, row, toast
-from tests.factories import make_process
+from tests.e2e.test_list import LIST, make_process, make_task, row, toast
 from tests.live import wait_for
 
 pytestmark = pytest.mark.usefixtures("transactional_db")

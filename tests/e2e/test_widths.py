@@ -11,8 +11,8 @@ from playwright.sync_api import Browser, Page, expect
 
 from scheduled_tasks.models import CodeDefault, ProcessKind, ScheduledTask, Source, Status, TaskState
 from tests.e2e.conftest import LogIn
-from tests.e2e.test_list import LIST, make_task, row
-from tests.factories import make_process, make_run
+from tests.e2e.test_list import LIST, make_process, make_task, row
+from tests.factories import make_run
 
 WIDTHS = [1440, 1024, 800, 390]
 CONTROLS = ":is(.st, .st-drawer) :is(a[href], button, input:not([type=hidden]), select, textarea, summary)"

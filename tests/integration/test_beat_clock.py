@@ -63,7 +63,6 @@ class ShiftedClock:
     "postgres" not in os.environ.get("DATABASE_URL", ""), reason="the server with that clock is a PostgreSQL"
 )
 @pytest.mark.parametrize("first", [HOUR, -HOUR], ids=["forward", "back"])
-@pytest.mark.timeout(500)
 def test_clock_of_the_database_jumps_and_is_set_right(
     first: int, start_beat: Callable[..., Beat], start_worker: Callable[..., Worker]
 ) -> None:
@@ -137,7 +136,6 @@ def fired_since(newest: TaskRun) -> bool:
 
 
 @pytest.mark.parametrize("first", [HOUR, -HOUR], ids=["forward", "back"])
-@pytest.mark.timeout(400)
 def test_clock_jumps_and_is_set_right(
     first: int, start_beat: Callable[..., Beat], every_second: PeriodicTask, worker: Worker, tmp_path: Path
 ) -> None:

@@ -103,7 +103,6 @@ def sent(beat: Beat) -> list[tuple[str, str]]:
     return SENT.findall(beat.output())
 
 
-@pytest.mark.timeout(500)
 def test_host_cut_off_from_the_database(
     hosts: list[Host], start_beat: Callable[..., Beat], every_second: PeriodicTask, worker: Worker
 ) -> None:

@@ -42,7 +42,6 @@ def runs_after(newest: TaskRun) -> bool:
 
 
 @pytest.mark.parametrize("trouble", ["refuse", "hang"])
-@pytest.mark.timeout(400)
 def test_broker_away_at_start_and_while_running(
     trouble: str,
     start_beat: Callable[..., Beat],
@@ -73,7 +72,6 @@ def test_broker_away_at_start_and_while_running(
 
 @needs_server
 @pytest.mark.parametrize("trouble", ["refuse", "hang"])
-@pytest.mark.timeout(400)
 def test_database_away_at_start_and_while_running(
     trouble: str,
     start_beat: Callable[..., Beat],
