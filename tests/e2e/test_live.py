@@ -138,7 +138,6 @@ def test_only_the_row_that_changed_is_replaced(admin_page: Page) -> None:
 def test_nothing_jumps_when_the_table_refreshes(admin_page: Page, width: int) -> None:
     make_process(ProcessKind.BEAT)
     make_process(task_names=["tests.tasks.add"], boot_id="w")
-    make_process()  # so that the header says "workers" even before the tests' own is heard
     tasks = [make_task(f"task-{n:02}") for n in range(30)]
     admin_page.set_viewport_size({"width": width, "height": 700})
     admin_page.goto(LIST)
