@@ -444,6 +444,20 @@ class TestPublish:
         assert not caplog.records
 
 
+@pytest.mark.skipif("connection.vendor != 'sqlite'", reason="how SQLite tells what a statement changes")
+@pytest.mark.django_db(transaction=True)
+def test_start_of_an_open_run_leaves_the_index_of_open_runs_alone() -> None:
+    session, index = ordinary_session(), "scheduled_tasks_run_open"
+    ((root,),) = session.fetch(f"SELECT rootpage FROM sqlite_master WHERE name = '{index}'", {})
+
+    def changed(statement: str) -> set[int]:
+        steps = session.fetch(f"EXPLAIN {statement}", attempt(message()).params)
+        return {step[3] for step in steps if step[1] == "OpenWrite"}
+
+    assert root in changed(runs.RESTART)
+    assert root not in changed(runs.START)
+
+
 @pytest.fixture
 def fresh_writer(transactional_db: None) -> Iterator[Writer]:
     writer = Writer()
@@ -533,6 +547,14 @@ class TestWriter:
         fresh_writer.put(lambda session: threads.append(threading.get_ident()), wait=True)
         assert threads[-1] == threading.get_ident()
 
+    @override_settings(SCHEDULED_TASKS={"RECORD_WAIT": 0})
+    def test_who_must_not_wait_never_writes_by_himself(self, fresh_writer: Writer) -> None:
+        threads: list[int] = []
+        for count in (1, 2, 3):
+            fresh_writer.put(lambda session: threads.append(threading.get_ident()), wait=True)
+            wait_for(lambda count=count: len(threads) == count)
+        assert threading.get_ident() not in threads
+
     def test_who_does_not_wait_never_writes_by_himself(self, fresh_writer: Writer) -> None:
         queued(fresh_writer)
         threads: list[int] = []
@@ -575,7 +597,7 @@ class TestWriter:
 
     def test_fork_waits_until_nobody_writes(self, fresh_writer: Writer) -> None:
         queued(fresh_writer)
-        assert fresh_writer.pause(timeout=0.0)
+        assert fresh_writer.pause(timeout=60.0)
         begun = threading.Event()
         fresh_writer.put(lambda session: begun.set(), wait=False)
         assert not fresh_writer.pause(timeout=0.05)

@@ -93,8 +93,10 @@ def unstored(error: BaseException | None) -> tuple[str | None, BaseException | N
 
 def not_stored(error: BaseException | None) -> str:
     """The reason to give when Celery fails with ``error`` after the end, and so will call the task failed."""
+    if error is None:
+        return ""
     failure = Failure.of(error)
-    return NOT_STORED % {"error": f"{failure.error_type}: {failure.error}"} if error is not None else ""
+    return NOT_STORED % {"error": f"{failure.error_type}: {failure.error}"}
 
 
 def of_child(exception: BaseException, einfo: Any) -> Ending:

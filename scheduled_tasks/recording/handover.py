@@ -38,13 +38,16 @@ def writer() -> Writer:
     return _writer
 
 
-def record(write: Write, *, wait: bool = True, inline: bool = False, size: int = 1_000) -> Order | None:
+def record(write: Write, *, wait: bool = True, inline: bool | None = None, size: int = 1_000) -> Order | None:
     """Have ``write`` carried out: by the writer, or at once and here where that must share the connection.
 
-    That is with ``inline`` (a task run eagerly), inside a transaction and under a test runner, whose database
-    and transaction another connection could not see. Raises nothing that a database causes.
+    That is under a test runner, whose database and transaction another connection could not see, and with
+    ``inline``, by default where a transaction is open. (None is around a worker's task, unless it is run
+    eagerly, so its receivers need not look.) Raises nothing that a database causes.
     """
-    if not (inline or under_test() or in_transaction()):
+    if inline is None:
+        inline = in_transaction()
+    if not (inline or under_test()):
         return writer().put(write, wait=wait, size=size)
     try:
         write(ordinary_session())

@@ -21,7 +21,7 @@ FROM_BEAT = "celery_beat_task"
 TRIGGERS = tuple(Trigger.values)
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(kw_only=True, slots=True)
 class Header:
     """Which task a run belongs to, who started it and for when.
 

@@ -10,11 +10,12 @@ was still under way.
 
 from __future__ import annotations
 
+import os
 import time
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import cached_property
 from typing import Any
-from uuid import uuid4
 
 from django.db import IntegrityError
 from django.utils.translation import gettext_noop
@@ -38,6 +39,9 @@ STATUS = """COALESCE("status", '')"""
 lock first there what all others lock last, a deadlock. No index serves an expression."""
 
 REPLACEABLE = f"""("open_since" IS NOT NULL OR "status" IN ({_listed(SOFT)}))"""
+IS_OPEN = """("open_since" IS NOT NULL) = TRUE"""
+"""Beside a run's id, for the same reason as :data:`STATUS`."""
+
 ENDABLE = f"""({REPLACEABLE} OR "reason" = '{TOLD}' AND "token" IN (%(token)s, ''))"""
 STARTABLE = f"""({REPLACEABLE} OR "status" = '{Status.CANCELLED}' AND "started_at" IS NULL)"""
 REASON = f"""
@@ -69,19 +73,26 @@ NOT_RETRIED = """("retries" <= %(retries)s OR %(replaces)s OR %(redelivered)s)""
 OTHERS_ATTEMPT = f"""\
 "status" = '{Status.RUNNING}' AND "token" <> %(token)s AND "retries" = %(retries)s AND NOT %(replaces)s"""
 
-# MariaDB evaluates assignments from left to right: what depends on an old value comes before it changes.
-START = Frequent(f"""
+
+def _begin(where: str, more: str = "") -> str:
+    # MariaDB evaluates assignments from left to right: what depends on an old value comes before it changes.
+    return f"""
 UPDATE "run" SET
     "reason" = CASE WHEN {OTHERS_ATTEMPT} THEN '{AGAIN}'
         WHEN "status" = '{Status.CANCELLED}' THEN '{TOO_LATE}' ELSE '' END,
     "attempts" = "attempts" + CASE WHEN "token" = %(token)s THEN 0 ELSE 1 END,
-    "started_at" = COALESCE("started_at", {{ago}}),
-    "open_since" = COALESCE("open_since", {{ago}}),
-    "finished_at" = NULL, "status" = '{Status.RUNNING}', "retries" = %(retries)s, "token" = %(token)s,
+    "started_at" = COALESCE("started_at", {{ago}}), "finished_at" = NULL,
+    "status" = '{Status.RUNNING}', "retries" = %(retries)s, "token" = %(token)s,
     "process_id" = %(process_id)s, "worker" = %(worker)s, "pid" = %(pid)s, "queue" = %(queue)s,
-    "redelivered" = ("redelivered" OR %(redelivered)s)
-WHERE "celery_id" = %(celery_id)s AND {STARTABLE} AND {NOT_RETRIED}
-""")
+    "redelivered" = ("redelivered" OR %(redelivered)s){more}
+WHERE "celery_id" = %(celery_id)s AND {where} AND {NOT_RETRIED}
+"""
+
+
+START = Frequent(_begin(IS_OPEN))
+"""Leaves ``open_since`` alone: SQLite rewrites the index of what is assigned, be it to the same value."""
+RESTART = Frequent(_begin(STARTABLE, more=""", "open_since" = COALESCE("open_since", {ago})"""))
+"""The same for a run that may have been closed."""
 REPEAT = f"""
 UPDATE "run" SET "attempts" = "attempts" + 1,
     "reason" = CASE WHEN {NOT_RETRIED} THEN '{REPEATED}' ELSE "reason" END
@@ -202,11 +213,11 @@ class Attempt:
     process_id: str
     pid: int
     own_row: bool = True
-    token: str = field(default_factory=lambda: uuid4().hex)
+    token: str = field(default_factory=lambda: os.urandom(16).hex())
     at: float = field(default_factory=time.monotonic)
     started: bool = False
 
-    @property
+    @cached_property
     def params(self) -> dict[str, Any]:
         return self.message.params | {
             "token": self.token,
@@ -233,12 +244,13 @@ class Ending:
 
     @property
     def params(self) -> dict[str, Any]:
-        return {key: value for key, value in vars(self).items() if key != "at"}
+        return vars(self)
 
     @property
     def size(self) -> int:
         """About how many bytes the ending holds."""
-        return 1_000 + sum(len(value) for value in vars(self).values() if isinstance(value, str))
+        texts = self.summary, self.error, self.traceback, self.log, self.progress
+        return 1_000 + sum(map(len, texts))
 
 
 NOBODY = {"token": "", "process_id": "", "worker": "", "pid": None}
@@ -254,9 +266,10 @@ def queue(session: Session, message: Message, *, at: float) -> None:
 def start(session: Session, attempt: Attempt) -> None:
     """Make ``attempt`` the owner of its run's row, opened if nobody has; repeating it does no harm."""
     params = attempt.params
-    found = session.execute(START, params, at=attempt.at)
+    at = attempt.at
+    found = session.execute(START, params, at=at) or session.execute(RESTART, params, at=at)
     if not found and attempt.own_row:
-        _open_started(session, params, attempt.at)
+        _open_started(session, params, at)
     attempt.started = True
 
 
@@ -264,7 +277,7 @@ def _open_started(session: Session, params: dict[str, Any], at: float) -> None:
     if _insert(session, params | NO_ERROR | {"status": Status.RUNNING, "attempts": 1}, at):
         return
     # Either the sender was faster by now, or the row is closed for good: then this attempt owns nothing.
-    if not session.execute(START, params, at=at):
+    if not session.execute(RESTART, params, at=at):
         session.execute(REPEAT, params)
 
 

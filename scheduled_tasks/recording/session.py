@@ -122,9 +122,9 @@ class Session:
         return self.connection.vendor == "sqlite"
 
     @property
-    def is_bounded(self) -> bool:
-        """Whether any thread may run statements, because :meth:`cut` ends one that takes too long."""
-        return False
+    def limit(self) -> float:
+        """Seconds after which :meth:`cut` is to end another thread's statement; 0: no other may run one."""
+        return 0.0
 
     def cut(self) -> None:
         """Have the statement under way fail, from another thread than the one that waits for it."""
@@ -135,41 +135,38 @@ class Session:
         self.connection.close()
 
     def _run(self, statement: Statement, params: Mapping[str, Any], at: float | None) -> Any:
-        sql, names = self._sql(statement)
-        values = {}
-        for name in names:
-            value = params[name]
-            values[name] = value if type(value) in PLAIN else self._value(value)
+        sql, names = self._compiled.get(statement) or self._compile(statement)
+        values = {
+            name: value if type(value := params[name]) in PLAIN else self._value(value) for name in names
+        }
         values["age"] = 0 if at is None else max(0, int((time.monotonic() - at) * 1_000_000))
         try:
-            return self._shielded(sql, values)
+            return self._execute(sql, values)
         except (DataError, OperationalError) as error:
             if not _is_about_text(error):
                 raise
-        return self._shielded(sql, {name: _in_ascii(value) for name, value in values.items()})
-
-    def _shielded(self, sql: str, values: dict[str, Any]) -> Any:
-        if not self.connection.in_atomic_block:
-            return self._execute(sql, values)
-        with transaction.atomic(using=self.connection.alias):
-            return self._execute(sql, values)
+        return self._execute(sql, {name: _in_ascii(value) for name, value in values.items()})
 
     def _execute(self, sql: str, values: dict[str, Any]) -> Any:
+        if not self.connection.in_atomic_block:
+            return self._on_cursor(sql, values)
+        with transaction.atomic(using=self.connection.alias):
+            return self._on_cursor(sql, values)
+
+    def _on_cursor(self, sql: str, values: dict[str, Any]) -> Any:
         # One cursor serves for as long as the connection does: making one costs as much as a small statement.
         if self._cursor is None or not self.is_open:
             self._cursor = self.connection.cursor()
         self._cursor.execute(sql, values)
         return self._cursor
 
-    def _sql(self, statement: Statement) -> tuple[str, tuple[str, ...]]:
-        compiled = self._compiled.get(statement)
-        if compiled is None:
-            quote = self.connection.ops.quote_name
-            vendor = self.connection.vendor
-            text = MOMENT.sub(lambda found: _moment(vendor, found[1]), statement)
-            text = IDENTIFIER.sub(lambda found: quote(TABLES.get(found[1], found[1])), text)
-            compiled = text, tuple(set(PARAMETER.findall(text)) - {"age"})
-            self._compiled[statement] = compiled
+    def _compile(self, statement: Statement) -> tuple[str, tuple[str, ...]]:
+        quote = self.connection.ops.quote_name
+        vendor = self.connection.vendor
+        text = MOMENT.sub(lambda found: _moment(vendor, found[1]), statement)
+        text = IDENTIFIER.sub(lambda found: quote(TABLES.get(found[1], found[1])), text)
+        compiled = text, tuple(set(PARAMETER.findall(text)) - {"age"})
+        self._compiled[statement] = compiled
         return compiled
 
     def _value(self, value: Any) -> Any:
@@ -189,15 +186,17 @@ class OwnSession(Session):
     Django's cursor would rewrite a statement each time, at about the cost of a small one.
     """
 
-    def __init__(self, connection: BaseDatabaseWrapper) -> None:
+    def __init__(self, connection: BaseDatabaseWrapper, limit: float) -> None:
         super().__init__(connection)
+        self._limit = limit
         self._uses: Counter[Statement] = Counter()
         self._prepares = connection.vendor == "postgresql"
         self._socket: int | None = None
 
     @property
-    def is_bounded(self) -> bool:
-        return self.is_open and (self._socket is not None or self.connection.vendor == "sqlite")
+    def limit(self) -> float:
+        bounded = self.is_open and (self._socket is not None or self.connection.vendor == "sqlite")
+        return self._limit if bounded else 0.0
 
     def cut(self) -> None:
         """End the conversation with the server. What waits for SQLite's lock gives up by itself."""
@@ -231,7 +230,7 @@ class OwnSession(Session):
             return super()._run(statement, params, at)
 
     def _prepare(self, statement: Statement) -> None:
-        text, names = self._sql(statement)
+        text, names = self._compile(statement)
         every = sorted((*names, "age"))
         types = ", ".join(TYPES.get(each, "text") for each in every)
         places = {each: f"${place}" for place, each in enumerate(every, start=1)}
@@ -252,12 +251,12 @@ class OwnSession(Session):
             self._cursor.execute(sql, values)
         return self._cursor
 
-    def _sql(self, statement: Statement) -> tuple[str, tuple[str, ...]]:
-        if self.connection.vendor != "sqlite" or statement in self._compiled:
-            return super()._sql(statement)
-        text, names = super()._sql(statement)
-        self._compiled[statement] = text % {name: f":{name}" for name in (*names, "age")}, names
-        return self._compiled[statement]
+    def _compile(self, statement: Statement) -> tuple[str, tuple[str, ...]]:
+        text, names = super()._compile(statement)
+        if self.connection.vendor == "sqlite":
+            text %= {name: f":{name}" for name in (*names, "age")}
+            self._compiled[statement] = text, names
+        return text, names
 
 
 def _moment(vendor: str, before: str | None) -> str:
@@ -293,12 +292,13 @@ def own_session() -> OwnSession:
     connection: BaseDatabaseWrapper = backend.DatabaseWrapper(chosen, name)
     for option in NOT_COPIED:
         chosen["OPTIONS"].pop(option, None)
+    limit = settings.RECORD_WAIT
     if connection.vendor == "sqlite":
-        chosen["OPTIONS"]["timeout"] = settings.RECORD_WAIT
+        chosen["OPTIONS"]["timeout"] = limit
     set_timeouts(connection)
     # The writer's thread uses it, but a thread that forks the process may have to close it.
     connection.inc_thread_sharing()
-    return OwnSession(connection)
+    return OwnSession(connection, limit)
 
 
 def set_timeouts(connection: BaseDatabaseWrapper) -> None:

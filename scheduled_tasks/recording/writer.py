@@ -85,16 +85,15 @@ class Writer:
         ``size`` is about how many bytes the order holds while it waits.
         """
         order = Order(write, size)
-        patience = settings.RECORD_WAIT if wait and self._prompt else 0.0
-        if not patience:
+        if not (wait and self._prompt):
             self._hand_over(order)
             return order
-        until = time.monotonic() + patience
-        if self._written_here(order, until):
+        began = time.monotonic()
+        if self._written_here(order, began):
             return order
         order.done = Bell()
         self._hand_over(order)
-        if not order.done.wait(max(0.0, until - time.monotonic())):
+        if not order.done.wait(max(0.0, began + settings.RECORD_WAIT - time.monotonic())):
             # Nobody else needs to wait for a database that does not answer.
             self._prompt = False
         return order
@@ -154,7 +153,7 @@ class Writer:
         if awaited:
             self._bell.ring()
 
-    def _written_here(self, order: Order, until: float) -> bool:
+    def _written_here(self, order: Order, now: float) -> bool:
         """Carry ``order`` out in the calling thread; False when it has to be handed over.
 
         A soft time limit may strike anywhere in here: what it interrupts is handed over, and it is passed on.
@@ -163,9 +162,9 @@ class Writer:
         if session is None or write is None or self._orders:
             return False
         try:
-            if not self._take(order) or self.session is not session or not session.is_bounded:
+            if not self._take(order) or self.session is not session or not (limit := session.limit):
                 return False
-            self._cut_at = until
+            self._cut_at = now + limit
             write(session)
         except Error:
             self._doubtful = True

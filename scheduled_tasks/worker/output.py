@@ -67,6 +67,8 @@ class Output:
     @property
     def log(self) -> str:
         """The kept lines, after a line that says how much was left out before them."""
+        if not self._lines:
+            return ""
         with self._lock:
             text = "\n".join(self._lines)
             return f"… {self._dropped} characters left out …\n{text}" if self._dropped else text

@@ -61,17 +61,17 @@ class Worker:
 
 
 @quiet
-def on_prerun(**signal: Any) -> None:
+def on_prerun(task_id: str, task: Any, args: Any, kwargs: Any, **_: Any) -> None:
     """A soft time limit that strikes in here is meant for the task, and so comes again."""
     try:
-        _start(**signal)
+        _start(task_id, task, args, kwargs)
     except SoftTimeLimitExceeded:
         again = threading.Timer(LIMIT_AGAIN, os.kill, (os.getpid(), SIG_SOFT_TIMEOUT))
         again.daemon = True
         again.start()
 
 
-def _start(sender: Any, task_id: str, task: Any, args: Any, kwargs: Any, **_: Any) -> None:
+def _start(task_id: str, task: Any, args: Any, kwargs: Any) -> None:
     request = task.request
     header = header_of(request)
     continues = header is None and bool(getattr(request, "replaced_task_nesting", 0))
