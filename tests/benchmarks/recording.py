@@ -70,7 +70,7 @@ def _figures(group: str, found: dict[str, float]) -> Iterator[Figure]:
         value=100 * found["unscheduled.more"],
         unit=" %",
         at_most=3,
-        baseline=f"without the app: {nothing:.2f} ms",
+        baseline=f"without its receivers: {found['unwatched.cpu']:.2f} ms",
     )
     for key, (name, limit) in COUNTED.items():
         if key in found:

@@ -22,10 +22,12 @@ from tests.benchmarks.bench import ROOT, Rounds, Site, cpu_ms, interleaved, medi
 from tests.benchmarks.recording import GENERATIONS
 from tests.guard import Guarded
 
-MODES = ("nothing", "results", "results-kept", "raw", "ours", "unscheduled")
-BESIDE_NOTHING = ("nothing", "unscheduled")
-"""Measured next to each other once more: what is looked for is a hundredth of what a round may swing."""
+MODES = ("nothing", "results", "results-kept", "raw", "ours")
+UNSCHEDULED = "unscheduled"
+"""A worker of ours whose tasks are not scheduled. Its one process is told to watch them or not: what
+is looked for is a tenth of what two processes of one program differ by."""
 
+WATCHED, UNWATCHED = "watched", "unwatched"
 LOGGED_RUNS = 400
 WARM_UP = 40
 PATIENCE = 120
@@ -40,15 +42,15 @@ class Measured:
 
         self.app = app
         self.broker = redis.Redis.from_url(place.broker_url)
-        self.workers = {mode: self._start(place, mode, stack) for mode in MODES}
-        for mode in MODES:
+        self.workers = {mode: self._start(place, mode, stack) for mode in (*MODES, UNSCHEDULED)}
+        for mode in self.workers:
             self.run(mode, WARM_UP)
 
     def _start(self, place: Site, mode: str, stack: ExitStack) -> Guarded:
         command = [sys.executable, "-m", "celery", "-A", "tests.benchmarks.celery", "worker", "-P", "prefork"]
-        command += ["-c", "2", "-Q", mode, "-n", f"{mode}@bench", "-l", "WARNING"]
+        apps, processes = ("ours", "1") if mode == UNSCHEDULED else (mode, "2")
+        command += ["-c", processes, "-Q", mode, "-n", f"{mode}@bench", "-l", "WARNING"]
         command += ["--without-mingle", "--without-gossip"]
-        apps = "ours" if mode == "unscheduled" else mode
         env = place.env(apps, PGAPPNAME=mode, PYTHONHASHSEED="0")
         worker = Guarded(command, log=place.home / f"{mode}.log", env=env, cwd=ROOT)
         stack.callback(worker.stop)
@@ -57,7 +59,7 @@ class Measured:
     def stage(self, mode: str, count: int) -> None:
         """Put ``count`` messages where no worker looks, with the rows that a scheduler would have made."""
         ids = [str(uuid4()) for _ in range(count)]
-        scheduled = mode != "unscheduled"
+        scheduled = mode != UNSCHEDULED
         if mode == "ours":
             _open_rows(ids)
         origin = {"name": NAME, "task": 1, "trigger": "schedule", "recorded": True}
@@ -75,6 +77,9 @@ class Measured:
     def release(self, mode: str) -> None:
         """Let the worker have the staged messages, and wait until it has acknowledged the last of them."""
         self.broker.rename(f"staged-{mode}", mode)
+        self._wait(mode)
+
+    def _wait(self, mode: str) -> None:
         deadline = time.monotonic() + PATIENCE
         while self.broker.exists(mode) or self.broker.hlen("unacked"):
             if time.monotonic() > deadline or not self.workers[mode].running:
@@ -89,6 +94,12 @@ class Measured:
         self.release(mode)
         took = time.monotonic() - begun
         return {"cpu": (cpu_ms(pid) - before) / count, "rate": count / took}
+
+    def run_unscheduled(self, watched: str, count: int) -> dict[str, float]:
+        """The same of tasks that are not scheduled, with the receivers of this app or without."""
+        self.app.send_task("bench.watch", [watched == WATCHED], queue=UNSCHEDULED)
+        self._wait(UNSCHEDULED)
+        return self.run(UNSCHEDULED, count)
 
     def publish(self, count: int) -> None:
         """Send as a project does, so that the row is made by the sender."""
@@ -134,8 +145,8 @@ def check_recorded() -> None:
 
 
 def more_than_nothing(rounds: Rounds) -> float:
-    """What a task that is not scheduled costs with the app installed, as a share of what it costs without."""
-    return median(rounds, lambda each: each["unscheduled"]["cpu"] / each["nothing"]["cpu"]) - 1
+    """What a task that is not scheduled costs with this app's receivers, as a share of its cost without."""
+    return median(rounds, lambda each: each[WATCHED]["cpu"] / each[UNWATCHED]["cpu"]) - 1
 
 
 HEARTBEAT = re.compile("scheduled_tasks_(process|lease)")
@@ -187,8 +198,8 @@ def counted(measured: Measured, home: Path) -> dict[str, float]:
     log.count("ours")
     measured.run("ours", LOGGED_RUNS)
     ours = log.count("ours")
-    measured.run("unscheduled", LOGGED_RUNS)
-    unscheduled = log.count("unscheduled")
+    measured.run(UNSCHEDULED, LOGGED_RUNS)
+    unscheduled = log.count(UNSCHEDULED)
     measured.publish(WARM_UP)
     log.count("publisher")
     measured.publish(LOGGED_RUNS)
@@ -218,9 +229,13 @@ def main(home: str, tasks: str, rounds: str) -> None:
             measured = Measured(place, stack)
             batch = partial(measured.run, count=int(tasks))
             found += interleaved(MODES, int(rounds), batch)
-            pairs += interleaved(BESIDE_NOTHING, int(rounds), batch)
+            pair = partial(measured.run_unscheduled, count=int(tasks))
+            pairs += interleaved((UNWATCHED, WATCHED), 2 * int(rounds), pair)
     check_recorded()
-    flat = summed_up(found) | {"unscheduled.more": more_than_nothing(pairs)}
+    flat = summed_up(found) | {
+        "unwatched.cpu": median(pairs, lambda each: each[UNWATCHED]["cpu"]),
+        "unscheduled.more": more_than_nothing(pairs),
+    }
     if kind == "postgres":
         with ExitStack() as stack:
             flat |= counted(Measured(place, stack), place.home)
