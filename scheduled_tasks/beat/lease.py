@@ -20,7 +20,7 @@ TTL = timedelta(seconds=15)
 leaves it half of 30 seconds for reading all tasks on a busy machine."""
 
 RENEW_EVERY = TTL.total_seconds() / 2
-"""Seconds between two renewals: with a heartbeat every 15 seconds, an idle beat writes every 5 seconds."""
+"""Seconds between two renewals: half of the lease is left for one that is held up."""
 
 POLL_EVERY = 1.0
 """Seconds between two looks of a standby at the lease."""

@@ -37,7 +37,7 @@ RELOAD_EVERY = timedelta(minutes=5)
 """How often all tasks are read although no change shows."""
 
 HEARTBEAT_EVERY = 2 * RENEW_EVERY
-"""Seconds between two heartbeats of a beat, of which the leader's lease tells more."""
+"""Seconds between two heartbeats: with the renewals of the lease, one UPDATE every 5 seconds."""
 
 CURRENT = 5.0
 """Seconds for which a look counts as proof that the database answers."""
