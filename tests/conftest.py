@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from example_project.celery import app
-from scheduled_tasks.admin.rendered import memory
+from scheduled_tasks.admin import rendered, seen
 from tests import live
 from tests.plugin import RESULTS
 
@@ -111,6 +111,7 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
 
 
 @pytest.fixture(autouse=True)
-def no_row_of_another_test() -> None:
+def nothing_seen_in_another_test() -> None:
     """Tests use the same ids for other tasks."""
-    memory.clear()
+    rendered.memory.clear()
+    seen.memory.clear()

@@ -1,30 +1,25 @@
-"""A refresh that knows its last answer reads only what has moved, and brings what comparing all would."""
+"""A list that this process has answered is read only where it has moved, and shows what reading all would."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from django.db import connection
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 
 from scheduled_tasks import schedules, stamps
-from scheduled_tasks.admin import seen
+from scheduled_tasks.admin import rendered, seen
 from scheduled_tasks.admin.changelist import TaskChangeList
 from scheduled_tasks.models import ScheduledTask, Status, TaskRun, TaskState, UtcNow, database_now
 from tests.factories import make_process, make_run, make_task
-from tests.test_admin_list import CHANGES, LIST, html, keys, poll
+from tests.test_admin_list import CHANGES, LIST, html, keys, poll, statements
 
 pytestmark = pytest.mark.django_db
-
-
-@pytest.fixture(autouse=True)
-def nothing_seen() -> Iterator[None]:
-    seen.memory.clear()
-    yield
-    seen.memory.clear()
 
 
 @pytest.fixture
@@ -127,6 +122,35 @@ def test_what_is_known_is_as_good_as_comparing_all(admin_client: Client, change:
     assert (header(found) or header(before)) == header(expected)
 
 
+@pytest.mark.parametrize("change", CHANGES)
+def test_a_list_that_is_known_shows_what_reading_all_would(admin_client: Client, change: Any) -> None:
+    task, other = accounted("task"), accounted("other")
+    accounted("a third")
+    make_process(boot_id="w")
+    make_run(other, Status.LOST)
+    run = make_run(task, Status.RUNNING, ago=5, process_id="w")
+    Browser(admin_client)
+    page(admin_client)
+    change(task, run)
+    found = page(admin_client)
+    forget_all()
+    assert found == page(admin_client)
+
+
+def page(client: Client, query: str = "", **headers: str) -> str:
+    """The list from its header to its last row, without what is new in each rendering."""
+    text = client.get(LIST + query, headers=headers).content.decode()
+    found = re.search(r'<header class="st-head">.*</table>', text, re.DOTALL)
+    assert found is not None
+    return said(found[0])
+
+
+def forget_all() -> None:
+    """As in another process."""
+    seen.memory.clear()
+    rendered.memory.clear()
+
+
 NARROW = ("pause_note", "come_due", "change_description", "disable", "reschedule", "start_run", "end_run")
 NARROW += ("report_progress",)
 
@@ -141,6 +165,60 @@ def test_only_the_row_that_moved_is_read(admin_client: Client, read: list[int], 
     change(task, run)
     assert f'id="st-row-{task.pk}"' in browser.refresh()
     assert read == [task.pk]
+
+
+@pytest.mark.parametrize("change", [change for change in CHANGES if change.__name__ in NARROW])
+def test_a_list_reads_only_the_row_that_moved(admin_client: Client, read: list[int], change: Any) -> None:
+    task, other = accounted("task"), accounted("other")
+    make_run(other)
+    run = make_run(task, Status.RUNNING, ago=5)
+    Browser(admin_client)
+    page(admin_client)
+    read.clear()
+    change(task, run)
+    page(admin_client)
+    assert read == [task.pk]
+
+
+def test_a_list_of_which_nothing_moved_is_not_read(admin_client: Client, read: list[int]) -> None:
+    for name in ("task", "other"):
+        make_run(accounted(name))
+    Browser(admin_client)
+    page(admin_client)
+    read.clear()
+    assert "in 5 h" in page(admin_client)
+    assert read == []
+
+
+def test_a_list_tells_the_next_refresh_what_it_knows(admin_client: Client, read: list[int]) -> None:
+    """Also another browser's, whose version this process may never have answered."""
+    task, other = accounted("task"), accounted("other")
+    make_run(other)
+    browser = Browser(admin_client)
+    make_run(task)
+    page(admin_client)
+    seen_by_other = keys(html(admin_client))
+    make_run(other)
+    read.clear()
+    text = poll(admin_client, seen_by_other, '"of another process.x"').content.decode()
+    assert read == [other.pk]
+    assert f'id="st-row-{other.pk}"' in text
+    assert f'id="st-row-{task.pk}"' not in text
+    assert f'id="st-row-{task.pk}"' in browser.refresh()
+
+
+def test_a_known_list_takes_at_most_nine_statements(admin_client: Client) -> None:
+    make_process(boot_id="w")
+    tasks = [accounted(f"task-{n}") for n in range(50)]
+    make_run(tasks[2])
+    Browser(admin_client)
+    assert statements(admin_client) <= 7
+    make_run(tasks[0], Status.RUNNING, process_id="w")
+    tasks[1].description = "new"
+    tasks[1].save()
+    assert statements(admin_client) <= 9
+    rendered.memory.clear()
+    assert statements(admin_client) <= 8
 
 
 def test_texts_of_many_lines_hide_no_task(admin_client: Client, read: list[int]) -> None:
@@ -219,6 +297,27 @@ def test_what_no_stamp_tells_comes_within_a_minute(
     assert "<b>1</b> failing" in text
 
 
+def test_what_no_stamp_tells_is_on_the_list_within_a_minute(
+    admin_client: Client, monkeypatch: pytest.MonkeyPatch, wait: Callable[[float], None]
+) -> None:
+    """Looks at the list do not lengthen the minute."""
+    monkeypatch.setattr(stamps, "NEWEST", 2)
+    old, other = accounted("old"), accounted("other")
+    run = make_run(old)
+    for _ in range(3):
+        make_run(other)
+    Browser(admin_client)
+    page(admin_client)
+    TaskRun.objects.filter(pk=run.pk).update(status=Status.FAILED)
+    for _ in range(2):
+        wait(29)
+        assert "<b>1</b> failing" not in page(admin_client)
+    wait(3)
+    text = page(admin_client)
+    assert "<b>1</b> failing" in text
+    assert "Failed" in text
+
+
 @pytest.mark.parametrize("query", ["", "q=listed"])
 def test_who_fails_is_counted_listed_or_not(admin_client: Client, query: str) -> None:
     accounted("listed")
@@ -273,6 +372,62 @@ def test_time_alone_brings_a_row(admin_client: Client, wait: Callable[[float], N
     assert "<b>1</b> late" in text
 
 
+def test_time_alone_changes_the_list(admin_client: Client, wait: Callable[[float], None]) -> None:
+    accounted("task", due=10)
+    make_run(accounted("other"))
+    Browser(admin_client)
+    assert ">Now<" not in page(admin_client)
+    wait(11)
+    assert ">Now<" in page(admin_client)
+    Browser(admin_client)
+    wait(30 * 60)
+    text = html(admin_client)
+    assert "<b>1</b> late" in text
+    assert "30 min late" in text
+
+
+def test_a_list_in_another_language_is_another(admin_client: Client) -> None:
+    """What a row says depends on it."""
+    make_run(accounted("task"))
+    Browser(admin_client)
+    english, german = page(admin_client), page(admin_client, **{"Accept-Language": "de"})
+    assert "Success" in english
+    assert "Success" not in german
+    shown = keys(html(admin_client))
+    headers = {"HX-Request": "true", "Accept-Language": "de"}
+    text = admin_client.get(f"{LIST}rows/?rows={shown}", headers=headers).content.decode()
+    assert "st-row" in rows(text)
+    assert "Success" not in text
+
+
+def test_a_list_on_another_host_is_another(admin_client: Client) -> None:
+    """Its tasks may be others, with the same ids."""
+    make_run(accounted("task"))
+    Browser(admin_client)
+    assert reads_stamp(admin_client)
+    assert not reads_stamp(admin_client, Host="other.example")
+
+
+def reads_stamp(client: Client, **headers: str) -> bool:
+    with CaptureQueriesContext(connection) as found:
+        client.get(LIST, headers=headers)
+    return any(each["sql"].startswith("SELECT 'world'") for each in found)
+
+
+def test_tasks_that_come_and_go_are_on_the_list(admin_client: Client) -> None:
+    make_run(accounted("a"))
+    gone = accounted("b")
+    Browser(admin_client)
+    page(admin_client)
+    for name in ("c", "d"):
+        accounted(name)
+        assert f">{name}<" in page(admin_client)
+    gone.delete()
+    assert re.findall(r">([a-z])<", page(admin_client)) == ["a", "c", "d"]
+    ScheduledTask.objects.filter(name="d").update(description="new")
+    assert "new" in page(admin_client)
+
+
 def test_a_run_that_waits_becomes_late(admin_client: Client, wait: Callable[[float], None]) -> None:
     task = accounted("task")
     make_run(task, Status.QUEUED, ago=1)
@@ -319,9 +474,9 @@ def test_a_version_made_weak_on_its_way_is_known(admin_client: Client) -> None:
     assert poll(admin_client, shown, f"W/{version}").status_code == 304
 
 
-def test_versions_are_forgotten_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_lists_are_forgotten_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(seen, "MOST", 3)
     memory, stamp = seen.Memory(), stamps.read([]).stamp()
-    for n in range(5):
-        memory.keep(str(n), seen.Seen(stamp, {}, frozenset(), stamp.at))
-    assert [n for n in range(5) if memory.known(str(n), stamp)] == [2, 3, 4]
+    for n in (0, 1, 2, 0, 3, 4):
+        memory.keep(n, seen.Seen(stamp, {}, frozenset(), stamp.at))
+    assert [n for n in range(5) if memory.look(n)] == [0, 3, 4]

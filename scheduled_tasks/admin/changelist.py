@@ -22,9 +22,9 @@ from ..facts import Facts
 from ..flags import Flag
 from ..health import Problem, problems
 from ..models import ProcessKind, ScheduledTask, ScheduledTaskQuerySet, TaskRun
-from ..stamps import Stamp, digest
+from ..stamps import digest
 from .row import TaskRow
-from .seen import Known, memory
+from .seen import Look, memory
 
 
 def facts_of(request: HttpRequest) -> Facts:
@@ -95,8 +95,6 @@ class Refresh:
     changed: list[TaskRow]
     added: list[tuple[int, TaskRow]]
     gone: list[str]
-    keys: dict[int, str]
-    """Of all rows, in their order; empty where only the row can tell."""
 
 
 if TYPE_CHECKING:
@@ -119,8 +117,8 @@ class TaskChangeList(ChangeList):
 
     def __init__(self, request: HttpRequest, *args: Any, **kwargs: Any) -> None:
         self.facts = facts_of(request)
-        self.stamp: Stamp | None = getattr(request, "scheduled_tasks_stamp", None)
-        self.known: Known | None = getattr(request, "scheduled_tasks_known", None)
+        self.look: Look | None = getattr(request, "scheduled_tasks_look", None)
+        self.known = self.look and self.look.known
         self.counts = flags.counts(self.facts, self.known and self.known.failing)
         super().__init__(request, *args, **kwargs)
 
@@ -146,15 +144,19 @@ class TaskChangeList(ChangeList):
     @cached_property
     def page(self) -> list[TaskRow]:
         """The page's rows."""
-        return self._made(self._page)
+        rows = self._made(self._page)
+        self.keys = {task.pk: task.row.lasting_key for task in rows}
+        return rows
 
     def read(self, task_ids: Sequence[int]) -> list[TaskRow]:
-        """The rows of these tasks, in any order."""
+        """The rows of these tasks of the page, in any order."""
         if not task_ids:
             return []
-        known = memory.tasks(task_ids, self.stamp) if self.stamp else []
+        known = memory.tasks(task_ids, self.look.stamp) if self.look else []
         others = [*{*task_ids} - {task.pk for task in known}]
-        return self._made([*known, *(overview.tasks().filter(pk__in=others) if others else ())])
+        rows = self._made([*known, *(overview.tasks().filter(pk__in=others) if others else ())])
+        self.keys |= {task.pk: task.row.lasting_key for task in rows}
+        return rows
 
     def _made(self, tasks: Iterable[ScheduledTask]) -> list[TaskRow]:
         rows = overview.rows(tasks, self.facts)
@@ -171,8 +173,12 @@ class TaskChangeList(ChangeList):
             changed=[made[pk] for pk in stale if pk in made and pk in shown and shown[pk] != made[pk].key],
             added=[(before[pk], made[pk]) for pk in stale if pk in made and pk not in shown],
             gone=[str(pk) for pk in shown.keys() - keys.keys()],
-            keys={pk: made[pk].row.lasting_key if pk in made else key for pk, key in keys.items()},
         )
+
+    def remember(self) -> None:
+        """Let the next look at this list in this process read only what has moved since this one."""
+        if self.look:
+            self.look.keep(self.keys, self.counts.failing_ids)
 
     @property
     def header(self) -> str:

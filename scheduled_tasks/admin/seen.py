@@ -1,11 +1,11 @@
-"""What lists of tasks were at the versions that browsers have, so that a refresh reads only what has moved.
+"""What lists of tasks were when this process last answered them, so that only what has moved is read.
 
-A version that this process does not know, or not any more, has all its rows compared by their keys.
+A list that it does not know, or not any more, has all its rows compared by their keys.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -16,7 +16,7 @@ from ..overview import Row
 from ..stamps import Stamp
 
 MOST = 200
-"""Versions kept per process, of some 20 kB each."""
+"""Lists kept per process, of some 20 kB each."""
 
 LASTS = timedelta(minutes=1)
 """How long a list goes without its rows being compared: the bound of what no stamp tells."""
@@ -55,25 +55,45 @@ class Seen:
         touched = stamp.touched(self.stamp)
         if touched is None or stamp.at >= self.compared_at + LASTS:
             return None
-        keys = {pk: "" if pk in touched else key for pk, key in self.keys.items()}
+        still = stamp.stored.keys() - touched
+        keys = {pk: key if pk in still else "" for pk, key in self.keys.items()}
         return Known(keys, Failing(self.failing - touched, touched), self.compared_at)
 
 
+@dataclass(frozen=True)
+class Look:
+    """A look at a list: its stamp, and what still holds of an earlier look."""
+
+    name: Hashable
+    stamp: Stamp
+    known: Known | None
+
+    def keep(self, keys: Mapping[int, str], failing: frozenset[int]) -> None:
+        """Remember what was found."""
+        compared_at = self.known.compared_at if self.known else self.stamp.at
+        memory.keep(self.name, Seen(self.stamp, keys, failing, compared_at))
+
+
 class Memory:
-    """What was seen, by version. Threads may lose each other's, no more."""
+    """What was last seen of each list. Threads may lose each other's, no more."""
 
     def __init__(self) -> None:
-        self._seen: dict[str, Seen] = {}
+        self._seen: dict[Hashable, Seen] = {}
         self._tasks: dict[int, ScheduledTask] = {}
 
-    def known(self, version: str, stamp: Stamp) -> Known | None:
-        """What still holds of the list that had this version."""
-        seen = self._seen.get(version)
-        return seen.known(stamp) if seen else None
+    def look(self, name: Hashable) -> Look | None:
+        """A look at a list that was seen: one statement."""
+        seen = self._seen.get(name)
+        return self.look_at(name, stamps.read(seen.keys).stamp()) if seen else None
 
-    def keep(self, version: str, seen: Seen) -> None:
-        """Keep what was answered under this version, and forget the oldest."""
-        kept = {**self._seen, version: seen}
+    def look_at(self, name: Hashable, stamp: Stamp) -> Look:
+        """A look at a list of which the stamp has been read."""
+        seen = self._seen.get(name)
+        return Look(name, stamp, seen.known(stamp) if seen else None)
+
+    def keep(self, name: Hashable, seen: Seen) -> None:
+        """Keep what was seen of this list, and forget the one that was seen least lately."""
+        kept = {key: value for key, value in self._seen.items() if key != name} | {name: seen}
         self._seen = dict([*kept.items()][-MOST:]) if len(kept) > MOST else kept
 
     def tasks(self, task_ids: Iterable[int], stamp: Stamp) -> list[ScheduledTask]:

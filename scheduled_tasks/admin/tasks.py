@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from functools import lru_cache
 from types import MappingProxyType
 from typing import Any, cast
@@ -42,7 +42,7 @@ from .changes import TaskChanges, get_only
 from .forms import ScheduleForm
 from .gate import needs
 from .reply import from_script
-from .seen import Seen, memory
+from .seen import memory
 from .timeline import Timeline
 from .words import script_words
 
@@ -129,6 +129,8 @@ class ScheduledTaskAdmin(TaskChanges):
         """The list. Not atomic, since Run now on several tasks commits each run before it is sent."""
         if not all(pk.isdecimal() and len(pk) < 19 for pk in request.POST.getlist(ACTION_CHECKBOX_NAME)):
             raise BadRequest
+        if request.method == "GET":
+            request.scheduled_tasks_look = memory.look(_list_name(request))  # type: ignore[attr-defined]
         response = super().changelist_view(request, extra_context)
         if request.method == "POST" and from_script(request):
             return self.answer_selected(request)
@@ -141,6 +143,7 @@ class ScheduledTaskAdmin(TaskChanges):
                 headers=headers(cl),
                 stalled=cl.stalled,
             )
+            response.add_post_render_callback(lambda _response: cl.remember())
         return response
 
     @get_only
@@ -154,17 +157,14 @@ class ScheduledTaskAdmin(TaskChanges):
         version = self.list_version(request, found.text)
         if sent_version == version:
             return HttpResponseNotModified(headers={"ETag": sent})
-        stamp = found.stamp()
-        known = memory.known(sent_version, stamp)
-        request.scheduled_tasks_stamp = stamp  # type: ignore[attr-defined]
-        request.scheduled_tasks_known = known  # type: ignore[attr-defined]
+        look = memory.look_at(_list_name(request), found.stamp())
+        request.scheduled_tasks_look = look  # type: ignore[attr-defined]
         try:
             cl = cast(TaskChangeList, self.get_changelist_instance(request))
         except IncorrectLookupParameters as error:
             raise BadRequest from error
         refresh, header = cl.refresh(shown), cl.header
-        compared_at = known.compared_at if known else stamp.at
-        memory.keep(version, Seen(stamp, refresh.keys, cl.counts.failing_ids, compared_at))
+        cl.remember()
         context = {
             **self.fragment_context(request),
             "cl": None if sent_header == header else cl,
@@ -273,6 +273,11 @@ def _parse_keys(request: HttpRequest) -> Mapping[int, str]:
             query.setlist(name, values)
     request.GET = query  # type: ignore[assignment]
     return _keys(".".join(sent.getlist("rows")))
+
+
+def _list_name(request: HttpRequest) -> Hashable:
+    """What lists are remembered by: in another language keys are others, another host may have other tasks."""
+    return get_language(), request.META.get("HTTP_HOST"), *sorted(request.GET.items())
 
 
 def _place(before: int) -> str:

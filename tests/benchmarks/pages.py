@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
+from statistics import median
 
-from .bench import Options, say, site
+from .bench import ROOT, Options, Site, say, site
 from .figures import Figure
 
 TASKS = 1_000
 RUNS_PER_TASK = 1_000
+FEW = 10
+"""Runs per task in a second database, to compare with many."""
+
+LOOKS = 10
+"""Per round, at the list of both databases in turns."""
 
 
 def run(options: Options) -> list[Figure]:
@@ -16,14 +25,47 @@ def run(options: Options) -> list[Figure]:
     for kind in options.databases:
         per_task = max(20, options.many(RUNS_PER_TASK))
         say(f"pages on {kind}, {TASKS * per_task:,} runs")
-        with site(kind) as place:
+        with site(kind) as place, site(kind) as other:
             module, rounds = "tests.benchmarks.pages_rounds", str(2 * options.rounds)
             found = place.measure(module, str(TASKS), str(per_task), rounds, mode="all")
+            found |= _beside_few(place, other, LOOKS * options.rounds)
             group = f"pages, {place.name}, {TASKS:,} tasks, {TASKS * per_task:,} runs"
             figures += _list(group, found)
             figures += _runs(group, found, sqlite=kind == "sqlite")
             figures += _polls(group, found)
     return figures
+
+
+def _beside_few(many: Site, few: Site, looks: int) -> dict[str, float]:
+    """SQL time of the list with many runs per task and with few, in turns. A process each: it remembers."""
+    found = {}
+    with _looker(many) as one, _looker(few, str(TASKS), str(FEW)) as other:
+        for what in ("known", "unknown"):
+            _look(one, what), _look(other, what)
+            times = [(_look(one, what), _look(other, what)) for _ in range(looks)]
+            found |= {
+                f"{what}.many.sql": median(each for each, _ in times),
+                f"{what}.few.sql": median(each for _, each in times),
+                f"{what}.many/few": median(each / other for each, other in times),
+            }
+    return found
+
+
+@contextmanager
+def _looker(place: Site, *made: str) -> Iterator[subprocess.Popen[str]]:
+    command = [sys.executable, "-m", "tests.benchmarks.pages_looks", *made]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(
+        command, env=place.env("all"), cwd=ROOT, stdin=pipe, stdout=pipe, text=True
+    ) as process:
+        yield process
+
+
+def _look(looker: subprocess.Popen[str], what: str) -> float:
+    assert looker.stdin is not None
+    assert looker.stdout is not None
+    print(what, file=looker.stdin, flush=True)
+    return float(looker.stdout.readline())
 
 
 def _list(group: str, found: dict[str, float]) -> Iterator[Figure]:
@@ -54,10 +96,17 @@ def _list(group: str, found: dict[str, float]) -> Iterator[Figure]:
     yield Figure(
         group=group,
         name="list, SQL time, of that with 10 runs per task",
-        value=found["many/few"],
+        value=found["known.many/few"],
         unit="x",
         at_most=1.2,
-        baseline=f"{found['many.sql']:.1f} ms beside {found['few.sql']:.1f} ms, no row in memory",
+        baseline=f"{found['known.many.sql']:.1f} ms beside {found['known.few.sql']:.1f} ms",
+    )
+    yield Figure(
+        group=group,
+        name="the same with nothing in memory",
+        value=found["unknown.many/few"],
+        unit="x",
+        baseline=f"{found['unknown.many.sql']:.1f} ms beside {found['unknown.few.sql']:.1f} ms",
     )
     yield Figure(group=group, name="drawer, statements", value=found["drawer.statements"], at_most=6)
 

@@ -7,20 +7,16 @@ import json
 import re
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
 from statistics import median
 from typing import Any
 from uuid import uuid4
 
 import django
-from django.core.management import call_command
-from django.db import connection, connections
+from django.db import connection
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.utils import CursorWrapper
-from django.db.utils import load_backend
 
 LIST = "/admin/scheduled_tasks/scheduledtask/"
 RUNS = "/admin/scheduled_tasks/taskrun/"
@@ -32,12 +28,6 @@ PAGES = {
     "runs": RUNS,
 }
 RESULTS = "/admin/django_celery_results/taskresult/"
-FEW = 10
-"""Runs per task in a second database, to compare with many."""
-
-LOOKS = 5
-"""Per round, at the list of both databases in turns."""
-
 CHANGED = 5
 ROW = re.compile(r'id="st-row-(\d+)"[^>]*? data-key="(\w+)"')
 
@@ -79,60 +69,24 @@ class TimedCursor(CursorWrapper):
 
 
 class Visitor:
-    """A person with all rights, at the pages of one database."""
+    """A person with all rights."""
 
-    def __init__(self, database: BaseDatabaseWrapper) -> None:
+    def __init__(self) -> None:
         from django.contrib.auth.models import User
         from django.test import Client
 
-        self.database = database
         self.client = Client()
-        with using(database):
-            self.client.force_login(User.objects.create_superuser("visitor"))
+        self.client.force_login(User.objects.create_superuser(str(uuid4())))
 
     def visit(self, url: str, *, status: int = 200, **headers: str) -> Visit:
         visit = Visit(0.0)
-        with using(self.database), watched(self.database, visit):
-            begun = time.process_time()
-            visit.response = self.client.get(url, headers=headers)
-            visit.cpu = (time.process_time() - begun) * 1000
+        connection.make_cursor = lambda cursor: TimedCursor(cursor, connection, visit)  # type: ignore[method-assign]
+        begun = time.process_time()
+        visit.response = self.client.get(url, headers=headers)
+        visit.cpu = (time.process_time() - begun) * 1000
+        del connection.make_cursor
         assert visit.response.status_code == status, f"{url}: {visit.response.status_code}"
         return visit
-
-
-@contextmanager
-def using(database: BaseDatabaseWrapper) -> Iterator[None]:
-    """Everything happens in this database meanwhile."""
-    usual, connections["default"] = connections["default"], database
-    try:
-        yield
-    finally:
-        connections["default"] = usual
-
-
-@contextmanager
-def watched(database: BaseDatabaseWrapper, visit: Visit) -> Iterator[None]:
-    """``visit`` is told of all statements meanwhile."""
-    database.make_cursor = lambda cursor: TimedCursor(cursor, database, visit)  # type: ignore[method-assign]
-    try:
-        yield
-    finally:
-        del database.make_cursor
-
-
-def second_database() -> BaseDatabaseWrapper:
-    """One more with all tables, beside the one that is measured."""
-    settings = dict(connection.settings_dict)
-    if connection.vendor == "sqlite":
-        settings["NAME"] = str(Path(settings["NAME"]).with_name("few.sqlite3"))
-    else:
-        with connection.cursor() as cursor:
-            cursor.execute("CREATE DATABASE few")
-        settings["NAME"] = "few"
-    database: BaseDatabaseWrapper = load_backend(settings["ENGINE"]).DatabaseWrapper(settings, "default")
-    with using(database):
-        call_command("migrate", verbosity=0)
-    return database
 
 
 def first_look(visitor: Visitor) -> Visit:
@@ -159,7 +113,7 @@ class Browser:
 
     def changed(self) -> Visit:
         """A refresh after runs of some tasks have ended, of others each time; the counts have moved, too."""
-        self._end_runs()
+        self.end_runs()
         visit = self._poll(200)
         new = dict(ROW.findall(visit.response.content.decode()))
         assert len(new) == CHANGED, f"{len(new)} rows"
@@ -179,18 +133,18 @@ class Browser:
         headers = {"HX-Request": "true", "If-None-Match": self.version}
         return self.visitor.visit(address, status=status, **headers)
 
-    def _end_runs(self) -> None:
+    def end_runs(self) -> None:
+        """Runs of some tasks of the list end, of others each time."""
         from scheduled_tasks.models import Status, TaskRun, database_now
 
         self.turn += 1
         first = self.turn * CHANGED % len(self.rows)
-        with using(self.visitor.database):
-            now = database_now()
-            times = {"queued_at": now, "started_at": now, "finished_at": now}
-            TaskRun.objects.bulk_create(
-                TaskRun(task_id=int(pk), celery_id=uuid4(), status=Status.SUCCEEDED, **times)
-                for pk in [*self.rows][first : first + CHANGED]
-            )
+        now = database_now()
+        times = {"queued_at": now, "started_at": now, "finished_at": now}
+        TaskRun.objects.bulk_create(
+            TaskRun(task_id=int(pk), celery_id=uuid4(), status=Status.SUCCEEDED, **times)
+            for pk in [*self.rows][first : first + CHANGED]
+        )
 
 
 def measure(visitor: Visitor, task_id: int, runs: int, rounds: int) -> dict[str, float]:
@@ -220,33 +174,16 @@ def measure(visitor: Visitor, task_id: int, runs: int, rounds: int) -> dict[str,
     return found
 
 
-def beside_few(many: Visitor, few: Visitor, looks: int) -> dict[str, float]:
-    """SQL time of the list with no row in memory, with many runs per task and with few, in turns."""
-    first_look(many), first_look(few)
-    times = [(first_look(many).sql, first_look(few).sql) for _ in range(looks)]
-    return {
-        "many.sql": median(each for each, _ in times),
-        "few.sql": median(each for _, each in times),
-        "many/few": median(each / other for each, other in times),
-    }
-
-
 def main(tasks: str, per_task: str, rounds: str) -> None:
     django.setup()
     from tests.benchmarks import bulk
 
-    count = int(rounds)
-    database = second_database()
-    with using(database):
-        bulk.make_runs(bulk.make_tasks(int(tasks)), per_task=FEW)
-        bulk.tidy()
     ids = bulk.make_tasks(int(tasks))
     bulk.make_runs(ids, per_task=int(per_task))
     bulk.make_results(len(ids) * int(per_task))
     bulk.tidy()
-    visitor, few = Visitor(connections["default"]), Visitor(database)
-    found = measure(visitor, ids[0], len(ids) * int(per_task), count)
-    found |= beside_few(visitor, few, LOOKS * count)
+    visitor = Visitor()
+    found = measure(visitor, ids[0], len(ids) * int(per_task), int(rounds))
     # Seconds each, so fewer of them.
     results = [visitor.visit(RESULTS) for _ in range(2)]
     found |= {

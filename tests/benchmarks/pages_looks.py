@@ -1,0 +1,36 @@
+"""Looks at the list of one database: ``[TASKS RUNS_PER_TASK]`` are made first.
+
+Each line of the input asks for one look, and the milliseconds of its statements are printed: ``known`` is a
+look at a list that this process has answered before, of which some tasks have run since, ``unknown`` one with
+nothing in memory.
+"""
+
+from __future__ import annotations
+
+import sys
+
+import django
+
+
+def main(*made: str) -> None:
+    django.setup()
+    from scheduled_tasks.admin import rendered, seen
+    from tests.benchmarks import bulk
+    from tests.benchmarks.pages_rounds import LIST, Browser, Visitor
+
+    if made:
+        tasks, per_task = map(int, made)
+        bulk.make_runs(bulk.make_tasks(tasks), per_task=per_task)
+        bulk.tidy()
+    visitor = Visitor()
+    browser = Browser(visitor)
+    for line in sys.stdin:
+        browser.end_runs()
+        if line.strip() == "unknown":
+            rendered.memory.clear()
+            seen.memory.clear()
+        print(visitor.visit(LIST).sql, flush=True)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
