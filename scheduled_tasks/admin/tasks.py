@@ -276,7 +276,7 @@ def _parse_keys(request: HttpRequest) -> Mapping[int, str]:
 
 
 def _list_name(request: HttpRequest) -> Hashable:
-    """What lists are remembered by: in another language keys are others, another host may have other tasks."""
+    """What lists are remembered by: keys differ by language, and tasks may by host."""
     return get_language(), request.META.get("HTTP_HOST"), *sorted(request.GET.items())
 
 
