@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import socket
 import threading
 import time
 from collections.abc import Iterator
@@ -671,26 +672,57 @@ class TestWriter:
 @pytest.mark.skipif(
     "connection.vendor != 'postgresql'", reason="only PostgreSQL parses a statement anew each time"
 )
-def test_frequent_statements_are_prepared_unless_a_pooler_forgets_them(transactional_db: None) -> None:
-    session = own_session()
-    prepared = "SELECT COUNT(*) FROM pg_prepared_statements WHERE name LIKE 'scheduled_tasks_%%'"
+class TestPrepared:
+    """The two statements of every run, once a connection has been used a few times."""
 
-    def record() -> None:
-        sent = message()
-        runs.queue(session, sent, at=time.monotonic())
-        mine = attempt(sent)
+    @pytest.fixture
+    def session(self, transactional_db: None) -> Iterator[Session]:
+        session = own_session()
+        yield session
+        session.close()
+
+    @staticmethod
+    def record(session: Session, times: int = PREPARE_AFTER) -> None:
+        for _ in range(times):
+            sent = message()
+            runs.queue(session, sent, at=time.monotonic())
+            mine = attempt(sent)
+            runs.start(session, mine)
+            runs.end(session, mine, runs.Ending(status=Status.SUCCEEDED, log="café 100 %"))
+            assert (the_run(sent).status, the_run(sent).log) == (Status.SUCCEEDED, "café 100 %")
+
+    @staticmethod
+    def prepared(session: Session) -> int:
+        names = "SELECT name FROM pg_prepared_statements WHERE name LIKE 'scheduled_tasks_%%'"
+        return len(session.fetch(names, {}))
+
+    def test_unless_a_pooler_forgets_them(self, session: Session) -> None:
+        self.record(session)
+        assert self.prepared(session) == 2
+        session.execute("DEALLOCATE ALL", {})
+        self.record(session, 2 * PREPARE_AFTER)
+        assert self.prepared(session) == 0
+
+    def test_unless_waiting_must_let_other_tasks_go_on(
+        self, session: Session, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(socket.socket, "__module__", "gevent._socket3")
+        self.record(session, 2 * PREPARE_AFTER)
+        assert self.prepared(session) == 0
+
+    def test_a_lost_connection_is_told_as_one(self, session: Session) -> None:
+        self.record(session)
+        session.cut()
+        for _ in range(2):
+            with pytest.raises(OperationalError):
+                runs.start(session, attempt(message()))
+
+    def test_a_text_is_not_cut_short(self, session: Session) -> None:
+        self.record(session)
+        mine = attempt(message())
         runs.start(session, mine)
-        runs.end(session, mine, runs.Ending(status=Status.SUCCEEDED, log="café 100 %"))
-        assert (the_run(sent).status, the_run(sent).log) == (Status.SUCCEEDED, "café 100 %")
-
-    for _ in range(PREPARE_AFTER):
-        record()
-    assert session.fetch(prepared, {}) == [(2,)]
-    session.execute("DEALLOCATE ALL", {})
-    for _ in range(2 * PREPARE_AFTER):
-        record()
-    assert session.fetch(prepared, {}) == [(0,)]
-    session.close()
+        with pytest.raises(DataError, match="NUL"):
+            runs.end(session, mine, runs.Ending(status=Status.SUCCEEDED, log="begin\0end"))
 
 
 class OtherDatabase:

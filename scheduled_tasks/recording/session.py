@@ -11,7 +11,6 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
-from hashlib import blake2b
 from typing import Any
 
 from django.conf import settings as django_settings
@@ -23,6 +22,7 @@ from django_celery_beat.models import PeriodicTask
 
 from ..conf import settings
 from ..models import Process, TaskRun, database
+from .prepared import Prepared, can_prepare
 
 TABLES = {
     "run": TaskRun._meta.db_table,
@@ -73,15 +73,6 @@ class Frequent(Statement):
 
 PREPARE_AFTER = 5
 """Uses on one connection after which a frequent statement is prepared, as psycopg has it."""
-
-TYPES = {
-    "age": "bigint",
-    "pid": "bigint",
-    "retries": "bigint",
-    "redelivered": "boolean",
-    "replaces": "boolean",
-}
-"""Types of a prepared statement's parameters that are not texts."""
 
 
 class Session:
@@ -190,6 +181,7 @@ class OwnSession(Session):
         super().__init__(connection)
         self._limit = limit
         self._uses: Counter[Statement] = Counter()
+        self._prepared: dict[str, Prepared] = {}
         self._prepares = connection.vendor == "postgresql"
         self._socket: int | None = None
 
@@ -212,7 +204,7 @@ class OwnSession(Session):
         if self._socket is not None:
             os.close(self._socket)
             self._socket = None
-        self._uses.clear()
+        self._forget_prepared()
         self._compiled.clear()
 
     def _run(self, statement: Statement, params: Mapping[str, Any], at: float | None) -> Any:
@@ -226,29 +218,32 @@ class OwnSession(Session):
         except ProgrammingError:
             # A pooler has given the connection another server process, which knows other statements.
             self._prepares = False
-            self._compiled.clear()
+            self._forget_prepared()
             return super()._run(statement, params, at)
 
     def _prepare(self, statement: Statement) -> None:
+        self._prepares = can_prepare(self.connection)
+        if not self._prepares:
+            return
         text, names = self._compile(statement)
-        every = sorted((*names, "age"))
-        types = ", ".join(TYPES.get(each, "text") for each in every)
-        places = {each: f"${place}" for place, each in enumerate(every, start=1)}
-        body = f"({types}) AS {text % places}"
-        # Behind a pooler others may have prepared on the same server process: one name, one statement.
-        name = f"scheduled_tasks_{blake2b(body.encode(), digest_size=8).hexdigest()}"
-        self._execute(f"PREPARE {name} {body}", None)
-        given = ", ".join(f"%({each})s" for each in every)
-        self._compiled[statement] = f"EXECUTE {name} ({given})", names
+        with self.connection.wrap_database_errors:
+            self._prepared[text] = Prepared(self.connection, text, (*names, "age"))
 
-    def _execute(self, sql: str, values: dict[str, Any] | None) -> Any:
-        connection = self.connection
+    def _forget_prepared(self) -> None:
+        self._uses.clear()
+        self._prepared.clear()
+
+    def _execute(self, sql: str, values: dict[str, Any]) -> Any:
+        cursor = self._prepared.get(sql) or self._opened_cursor()
+        with self.connection.wrap_database_errors:
+            cursor.execute(sql, values)
+        return cursor
+
+    def _opened_cursor(self) -> Any:
         if self._cursor is None or not self.is_open:
-            connection.ensure_connection()
-            self._cursor = connection.connection.cursor()
-            self._socket = _socket_of(connection.connection)
-        with connection.wrap_database_errors:
-            self._cursor.execute(sql, values)
+            self.connection.ensure_connection()
+            self._cursor = self.connection.connection.cursor()
+            self._socket = _socket_of(self.connection.connection)
         return self._cursor
 
     def _compile(self, statement: Statement) -> tuple[str, tuple[str, ...]]:
