@@ -61,3 +61,8 @@ def on_postrun(task_id: str, **_: Any) -> None:
 def connect() -> None:
     signals.task_prerun.connect(on_prerun, weak=False)
     signals.task_postrun.connect(on_postrun, weak=False)
+
+
+def disconnect() -> None:
+    signals.task_prerun.disconnect(on_prerun)
+    signals.task_postrun.disconnect(on_postrun)

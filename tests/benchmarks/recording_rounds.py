@@ -23,11 +23,19 @@ from tests.benchmarks.recording import GENERATIONS
 from tests.guard import Guarded
 
 MODES = ("nothing", "results", "results-kept", "raw", "ours")
-UNSCHEDULED = "unscheduled"
-"""A worker of ours whose tasks are not scheduled. Its one process is told to watch them or not: what
-is looked for is a tenth of what two processes of one program differ by."""
+TURNS = "turns"
+"""A worker whose one process is told who is to record its tasks: what is looked for there is less than two
+processes of one program differ by."""
 
-WATCHED, UNWATCHED = "watched", "unwatched"
+VARIANTS = {
+    "unwatched": ("", False),
+    "watched": ("ours", False),
+    "alone": ("", True),
+    "bare": ("raw", True),
+    "recorded": ("ours", True),
+}
+"""Who records the tasks of that process, and whether they are scheduled."""
+
 LOGGED_RUNS = 400
 WARM_UP = 40
 PATIENCE = 120
@@ -42,13 +50,15 @@ class Measured:
 
         self.app = app
         self.broker = redis.Redis.from_url(place.broker_url)
-        self.workers = {mode: self._start(place, mode, stack) for mode in (*MODES, UNSCHEDULED)}
-        for mode in self.workers:
+        self.workers = {mode: self._start(place, mode, stack) for mode in (*MODES, TURNS)}
+        for mode in MODES:
             self.run(mode, WARM_UP)
+        for variant in VARIANTS:
+            self.run_variant(variant, WARM_UP)
 
     def _start(self, place: Site, mode: str, stack: ExitStack) -> Guarded:
         command = [sys.executable, "-m", "celery", "-A", "tests.benchmarks.celery", "worker", "-P", "prefork"]
-        apps, processes = ("ours", "1") if mode == UNSCHEDULED else (mode, "2")
+        apps, processes = ("ours", "1") if mode == TURNS else (mode, "2")
         command += ["-c", processes, "-Q", mode, "-n", f"{mode}@bench", "-l", "WARNING"]
         command += ["--without-mingle", "--without-gossip"]
         env = place.env(apps, PGAPPNAME=mode, PYTHONHASHSEED="0")
@@ -56,11 +66,10 @@ class Measured:
         stack.callback(worker.stop)
         return worker
 
-    def stage(self, mode: str, count: int) -> None:
+    def stage(self, mode: str, count: int, *, scheduled: bool, opened: bool) -> None:
         """Put ``count`` messages where no worker looks, with the rows that a scheduler would have made."""
         ids = [str(uuid4()) for _ in range(count)]
-        scheduled = mode != UNSCHEDULED
-        if mode == "ours":
+        if opened:
             _open_rows(ids)
         origin = {"name": NAME, "task": 1, "trigger": "schedule", "recorded": True}
         headers = {"periodic_task_name": NAME, "scheduled_tasks": origin} if scheduled else {}
@@ -88,18 +97,23 @@ class Measured:
 
     def run(self, mode: str, count: int) -> dict[str, float]:
         """Processor time per task in ms and tasks per second of one batch."""
-        self.stage(mode, count)
+        self.stage(mode, count, scheduled=True, opened=mode == "ours")
+        return self._run(mode, count)
+
+    def run_variant(self, variant: str, count: int) -> dict[str, float]:
+        """The same of the process that takes turns."""
+        recorder, scheduled = VARIANTS[variant]
+        self.app.send_task("bench.record", [recorder], queue=TURNS)
+        self._wait(TURNS)
+        self.stage(TURNS, count, scheduled=scheduled, opened=variant == "recorded")
+        return self._run(TURNS, count)
+
+    def _run(self, mode: str, count: int) -> dict[str, float]:
         pid = self.workers[mode].pid
         before, begun = cpu_ms(pid), time.monotonic()
         self.release(mode)
         took = time.monotonic() - begun
         return {"cpu": (cpu_ms(pid) - before) / count, "rate": count / took}
-
-    def run_unscheduled(self, watched: str, count: int) -> dict[str, float]:
-        """The same of tasks that are not scheduled, with the receivers of this app or without."""
-        self.app.send_task("bench.watch", [watched == WATCHED], queue=UNSCHEDULED)
-        self._wait(UNSCHEDULED)
-        return self.run(UNSCHEDULED, count)
 
     def publish(self, count: int) -> None:
         """Send as a project does, so that the row is made by the sender."""
@@ -131,22 +145,34 @@ def summed_up(rounds: Rounds) -> dict[str, float]:
     return found
 
 
+def turns_summed_up(rounds: Rounds) -> dict[str, float]:
+    """Medians of what the process that takes turns spends on a record, on a bare one, and on looking whether
+    a task is scheduled, which is given as a share."""
+
+    def added(variant: str) -> float:
+        return median(rounds, lambda each: each[variant]["cpu"] - each["alone"]["cpu"])
+
+    share = median(rounds, lambda each: each["watched"]["cpu"] / each["unwatched"]["cpu"])
+    return {
+        "recorded.added": added("recorded"),
+        "bare.added": added("bare"),
+        "unwatched.cpu": median(rounds, lambda each: each["unwatched"]["cpu"]),
+        "unscheduled.more": share - 1,
+    }
+
+
 def check_recorded() -> None:
     """A cheap record is worth nothing when it is not there."""
     from django_celery_results.models import TaskResult
 
     from scheduled_tasks.models import Status, TaskRun
 
-    runs, results = TaskRun.objects.filter(worker__startswith="ours@"), TaskResult.objects.all()
-    assert runs.exists()
-    assert not runs.exclude(status=Status.SUCCEEDED).exists()
+    for worker in ("ours", TURNS):
+        assert TaskRun.objects.filter(worker=f"{worker}@bench").exists()
+    assert not TaskRun.objects.exclude(status=Status.SUCCEEDED).exists()
+    results = TaskResult.objects.all()
     assert results.exists()
     assert not results.exclude(status="SUCCESS").exists()
-
-
-def more_than_nothing(rounds: Rounds) -> float:
-    """What a task that is not scheduled costs with this app's receivers, as a share of its cost without."""
-    return median(rounds, lambda each: each[WATCHED]["cpu"] / each[UNWATCHED]["cpu"]) - 1
 
 
 HEARTBEAT = re.compile("scheduled_tasks_(process|lease)")
@@ -198,8 +224,8 @@ def counted(measured: Measured, home: Path) -> dict[str, float]:
     log.count("ours")
     measured.run("ours", LOGGED_RUNS)
     ours = log.count("ours")
-    measured.run(UNSCHEDULED, LOGGED_RUNS)
-    unscheduled = log.count(UNSCHEDULED)
+    measured.run_variant("watched", LOGGED_RUNS)
+    unscheduled = log.count(TURNS)
     measured.publish(WARM_UP)
     log.count("publisher")
     measured.publish(LOGGED_RUNS)
@@ -223,19 +249,15 @@ def main(home: str, tasks: str, rounds: str) -> None:
     kind = "sqlite" if connection.vendor == "sqlite" else "postgres"
     place = Site(kind, Path(home), os.environ["DATABASE_URL"], os.environ["CELERY_BROKER_URL"])
     found: Rounds = []
-    pairs: Rounds = []
+    turns: Rounds = []
     for _ in range(GENERATIONS):
         with ExitStack() as stack:
             measured = Measured(place, stack)
-            batch = partial(measured.run, count=int(tasks))
-            found += interleaved(MODES, int(rounds), batch)
-            pair = partial(measured.run_unscheduled, count=int(tasks))
-            pairs += interleaved((UNWATCHED, WATCHED), 2 * int(rounds), pair)
+            found += interleaved(MODES, int(rounds), partial(measured.run, count=int(tasks)))
+            turn = partial(measured.run_variant, count=int(tasks))
+            turns += interleaved(tuple(VARIANTS), 2 * int(rounds), turn)
     check_recorded()
-    flat = summed_up(found) | {
-        "unwatched.cpu": median(pairs, lambda each: each[UNWATCHED]["cpu"]),
-        "unscheduled.more": more_than_nothing(pairs),
-    }
+    flat = summed_up(found) | turns_summed_up(turns)
     if kind == "postgres":
         with ExitStack() as stack:
             flat |= counted(Measured(place, stack), place.home)
