@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -11,7 +12,7 @@ from playwright.sync_api import Browser, Page, expect
 
 from scheduled_tasks.models import CodeDefault, ProcessKind, ScheduledTask, Source, Status, TaskState
 from tests.e2e.conftest import LogIn
-from tests.e2e.test_list import LIST, make_process, make_task, row
+from tests.e2e.test_list import LIST, make_process, make_task, row, toast
 from tests.factories import make_run
 
 WIDTHS = [1440, 1024, 800, 390]
@@ -127,6 +128,42 @@ def test_endless_words_break(admin_page: Page, transactional_db: None, width: in
     assert admin_page.evaluate("document.scrollingElement.scrollWidth <= innerWidth")
     cells = row(admin_page, endless).locator(":is(.st-c-name, .st-when > span, .st-c-next, .st-c-status)")
     assert not cells.evaluate_all("cells => cells.some(cell => cell.scrollWidth > cell.clientWidth + 1)")
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_endless_words_break_on_every_page(admin_page: Page, transactional_db: None, width: int) -> None:
+    minutes = ",".join(map(str, range(0, 60, 2)))
+    make_process(task_names=["tests.tasks.add"])
+    endless = make_task("x" * 200, task="z" * 200, cron=f"{minutes} 3 * * *", description="y" * 999)
+    words = {"error": "e" * 900, "error_type": "t" * 200, "worker": "w" * 255, "actor": "a" * 150}
+    run = make_run(endless, Status.FAILED, summary=json.dumps({"k" * 90: "v"}), **words)
+    TaskState.objects.create(task_id=endless.pk, pause_note="n" * 400, paused_by_name="p" * 150)
+    ScheduledTask.objects.update(enabled=False)
+    admin_page.emulate_media(reduced_motion="reduce")
+    admin_page.set_viewport_size({"width": width, "height": 900})
+    tasks = [f"{endless.pk}/{path}/" for path in ("change", "schedule", "pause", "runs/new")]
+    for path in [*tasks, "timeline/", "../taskrun/", f"../taskrun/{run.pk}/change/", ""]:
+        admin_page.goto(f"{LIST}{path}")
+        assert admin_page.evaluate("document.scrollingElement.scrollWidth <= innerWidth"), path
+    row(admin_page, endless).get_by_role("button", name="Run ").first.click()
+    expect(toast(admin_page, "z" * 200, "alert")).to_be_visible()
+    row(admin_page, endless).get_by_label("View history").click()
+    drawer = admin_page.get_by_role("dialog")
+    drawer.locator(".st-run").last.get_by_role("button").click()
+    expect(drawer.locator(".st-run-body")).to_be_visible()
+    for scope in (admin_page.locator("#st-drawer"), admin_page.locator(".st-toast p").first):
+        assert scope.evaluate("scope => scope.scrollWidth <= scope.clientWidth")
+
+
+def test_long_text_of_a_run_leaves_its_buttons_near(admin_page: Page, transactional_db: None) -> None:
+    long = {"error": "e" * 10_000, "traceback": "t" * 10_000, "log": "l" * 10_000}
+    run = make_run(make_task(), Status.FAILED, **long)
+    admin_page.goto(f"{LIST}../taskrun/{run.pk}/change/")
+    button = admin_page.get_by_role("button", name="Retry").bounding_box()
+    assert button is not None
+    assert button["y"] < 2000
+    texts = admin_page.locator(".st-errline, .st-block pre")
+    assert texts.evaluate_all("all => all.map(text => [text.tabIndex, text.scrollTop = 99])") == [[0, 99]] * 3
 
 
 @pytest.mark.parametrize("width", WIDTHS)
