@@ -1,14 +1,85 @@
-"""What the script of the page says is in the language of the reader, in the words of the server."""
+"""The page in other languages: the script's words are the server's, and from right to left it is mirrored."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from typing import Any
+
 import pytest
 from django.contrib.auth.models import User
-from playwright.sync_api import Browser, expect
+from playwright.sync_api import Browser, Page, expect
 
+from scheduled_tasks.models import Status
 from tests.e2e.conftest import LogIn
 from tests.e2e.test_list import LIST, make_task, row
 from tests.factories import make_run
+
+EDGES = """(element, part) => {
+    const text = [...element.childNodes].find(node => node.nodeType === Node.TEXT_NODE);
+    const range = document.createRange();
+    const from = text.data.indexOf(part);
+    range.setStart(text, from);
+    range.setEnd(text, from + part.length);
+    const {left, right} = range.getBoundingClientRect();
+    return [Math.round(left), Math.round(right)];
+}"""
+"""Where a part of an element's own text begins and ends, from the left."""
+
+
+@pytest.fixture
+def mirrored_page(
+    browser: Browser, base_url: str, admin_user: User, log_in: LogIn, settings: Any
+) -> Iterator[Page]:
+    """A logged-in page of somebody who reads from right to left."""
+    settings.LANGUAGES = [("ar", "Arabic")]
+    size = {"width": 1280, "height": 900}
+    context = browser.new_context(base_url=base_url, locale="ar", viewport=size, reduced_motion="reduce")
+    yield log_in(context, admin_user)
+    context.close()
+
+
+@pytest.mark.parametrize("width", [1280, 1024, 390])
+def test_list_is_mirrored(mirrored_page: Page, width: int) -> None:
+    task = make_task("purge-stale-conversations", description="Short")
+    for n in range(29):
+        make_run(task, ago=900 - n)
+    make_run(task, Status.FAILED)
+    mirrored_page.set_viewport_size({"width": width, "height": 900})
+    mirrored_page.goto(LIST)
+    expect(mirrored_page.locator("html")).to_have_attribute("dir", "rtl")
+    name = row(mirrored_page, task).locator(".st-c-name")
+    cell = name.bounding_box()
+    assert cell is not None
+    for part, end in ((name.locator(".st-name a"), "conversations"), (name.locator(".st-sub"), "Short")):
+        assert part.evaluate(EDGES, end)[1] > cell["x"] + cell["width"] - 12
+    strip = row(mirrored_page, task).locator(".st-strip")
+    if width != 1024:
+        newest, shown = strip.locator(".b-bad").bounding_box(), strip.bounding_box()
+        assert newest is not None
+        assert shown is not None
+        assert shown["x"] + shown["width"] - 5 < newest["x"] + newest["width"] <= shown["x"] + shown["width"]
+
+
+def test_drawer_is_mirrored(mirrored_page: Page, transactional_db: None) -> None:
+    task = make_task(description="A b")
+    make_run(task, took=0.034)
+    mirrored_page.goto(LIST)
+    row(mirrored_page, task).get_by_label("View history").click()
+    drawer = mirrored_page.get_by_role("dialog")
+    run = drawer.locator(".st-run")
+    expect(run).to_be_visible()
+    box = drawer.bounding_box()
+    assert box is not None
+    assert box["x"] == 0
+    number, unit = (
+        drawer.locator(".st-counts span", has_text="24 h").evaluate(EDGES, n) for n in ("24", "h")
+    )
+    assert number[1] <= unit[0]
+    cell = run.locator(".st-r-dur").bounding_box()
+    assert cell is not None
+    assert run.locator(".st-r-dur").evaluate(EDGES, "34")[0] < cell["x"] + 20
+    chevron = run.locator(".st-started .st-icon")
+    assert chevron.evaluate("icon => new DOMMatrix(getComputedStyle(icon).transform).a") == -1
 
 
 @pytest.mark.parametrize(
