@@ -235,3 +235,22 @@ def test_a_double_click_starts_one_run(admin_page: Page, transactional_db: None)
     row(admin_page, task).get_by_role("button", name="Run purge now").dblclick()
     expect(status(admin_page, task)).to_have_text("Queued")
     assert TaskRun.objects.count() == 1
+
+
+def test_refresh_that_takes_the_last_row_says_that_no_task_matches(
+    admin_page: Page, transactional_db: None
+) -> None:
+    run = make_run(make_task(), Status.RUNNING)
+    none = admin_page.get_by_text("No task matches.")
+    buttons = admin_page.get_by_role("button", name="Disable")
+    admin_page.goto(f"{LIST}?state=running")
+    expect(buttons).to_be_visible()
+    expect(none).to_be_hidden()
+    TaskRun.objects.filter(pk=run.pk).update(status=Status.SUCCEEDED, open_since=None)
+    refresh(admin_page)
+    expect(none).to_be_visible()
+    expect(buttons).to_be_hidden()
+    make_run(run.task, Status.RUNNING)
+    refresh(admin_page)
+    expect(none).to_be_hidden()
+    expect(buttons).to_be_visible()

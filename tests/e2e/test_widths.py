@@ -155,6 +155,69 @@ def test_endless_words_break_on_every_page(admin_page: Page, transactional_db: N
         assert scope.evaluate("scope => scope.scrollWidth <= scope.clientWidth")
 
 
+@pytest.mark.parametrize(("width", "lines"), [(1440, 1), (1024, 1), (390, 2)])
+def test_longer_words_have_room(
+    browser: Browser, base_url: str, admin_user: User, log_in: LogIn, width: int, lines: int
+) -> None:
+    task = make_task("retention", enabled=False)
+    for n in range(10):
+        make_run(task, ago=900 - n)
+    make_run(task, Status.FAILED, took=9)
+    make_run(make_task("running"), Status.RUNNING, ago=1300, trigger="manual", actor="anna")
+    make_task("unknown", task="nobody.knows")
+    size = {"width": width, "height": 900}
+    page = log_in(browser.new_context(base_url=base_url, locale="de", viewport=size), admin_user)
+    page.goto(LIST)
+    hint = row(page, task).get_by_text("9,0×").locator("visible=true")
+    expect(hint).to_be_visible()
+    cells = page.locator("#st-rows :is(.st-c-last, .st-c-dur)")
+    assert not cells.evaluate_all("cells => cells.some(cell => cell.scrollWidth > cell.clientWidth)")
+    assert page.evaluate("document.scrollingElement.scrollWidth <= innerWidth")
+    for part, most in (("h1", 40), (".st-counts", 44 * lines)):
+        box = page.locator(f".st-head {part}").bounding_box()
+        assert box is not None
+        assert box["height"] < most
+    page.context.close()
+
+
+def test_pages_of_the_list_stand_beside_its_number_of_tasks(admin_page: Page, transactional_db: None) -> None:
+    for n in range(101):
+        make_task(f"task-{n:03}")
+    admin_page.goto(LIST)
+    pages = admin_page.get_by_role("navigation", name="Pages of tasks")
+    places = [pages, admin_page.get_by_text("101 scheduled tasks"), admin_page.locator("#st-table")]
+    boxes = [place.bounding_box() for place in places]
+    links, number, table = (box for box in boxes if box)
+    assert links["y"] <= number["y"] < links["y"] + links["height"]
+    assert links["x"] + links["width"] == pytest.approx(table["x"] + table["width"], abs=1)
+    pages.get_by_role("link", name="2").click()
+    expect(admin_page.locator("#st-rows > tr")).to_have_count(1)
+
+
+def test_details_of_a_tasks_runs_have_room(admin_page: Page, task: Any) -> None:
+    admin_page.set_viewport_size({"width": 1024, "height": 900})
+    admin_page.goto(f"{LIST}{task.pk}/change/")
+    details = admin_page.locator(".st-run td").last.bounding_box()
+    assert details is not None
+    assert details["width"] > 150
+
+
+def test_every_drawer_closes_at_the_same_place(admin_page: Page, task: Any) -> None:
+    admin_page.emulate_media(reduced_motion="reduce")
+    admin_page.goto(LIST)
+    drawer = admin_page.get_by_role("dialog")
+    places = []
+    for link in ("View history", "Run with arguments"):
+        if link != "View history":
+            row(admin_page, task).locator("summary").click()
+        row(admin_page, task).get_by_role("link", name=link).click()
+        expect(drawer.locator(".st-run, .st-form").first).to_be_visible()
+        places.append(drawer.get_by_label("Close").bounding_box())
+        admin_page.keyboard.press("Escape")
+    assert places[0] is not None
+    assert places[0] == places[1]
+
+
 def test_long_text_of_a_run_leaves_its_buttons_near(admin_page: Page, transactional_db: None) -> None:
     long = {"error": "e" * 10_000, "traceback": "t" * 10_000, "log": "l" * 10_000}
     run = make_run(make_task(), Status.FAILED, **long)
