@@ -42,6 +42,12 @@ MOVING = """() => {
     return [...all].filter(moves).map(element => element.getAttribute('class'));
 }"""
 
+COUNT_TRANSITIONS = """() => {
+    window.moved = [];
+    const note = ({target, propertyName}) => target.matches('.st-switch') && moved.push(propertyName);
+    document.addEventListener('transitionrun', note);
+}"""
+
 
 @pytest.fixture
 def task(transactional_db: None) -> Any:
@@ -270,3 +276,23 @@ def test_nothing_moves_for_those_who_want_no_motion(admin_page: Page, task: Any)
     assert {"st-drawer", "st-switch"} <= set(admin_page.evaluate(MOVING))
     admin_page.emulate_media(reduced_motion="reduce")
     assert admin_page.evaluate(MOVING) == []
+
+
+def test_switches_do_not_move_when_the_layout_changes(admin_page: Page, task: Any) -> None:
+    admin_page.set_viewport_size({"width": 1024, "height": 900})
+    admin_page.goto(LIST)
+    admin_page.evaluate(COUNT_TRANSITIONS)
+    admin_page.set_viewport_size({"width": 390, "height": 900})
+    expect(admin_page.locator("#st-table thead")).to_be_hidden()
+    admin_page.evaluate("new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
+    assert admin_page.evaluate("moved") == []
+    row(admin_page, task).get_by_role("switch").click()
+    admin_page.wait_for_function("moved.length")
+
+
+def test_slash_is_shown_to_those_who_can_use_it(
+    admin_page: Page, plain_page: Page, phone: Page, task: Any
+) -> None:
+    for page, shown in ((admin_page, True), (plain_page, False), (phone, False)):
+        page.goto(LIST)
+        expect(page.locator(".st-search kbd")).to_be_visible(visible=shown)
