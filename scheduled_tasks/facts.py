@@ -109,10 +109,10 @@ def _uses() -> set[Use]:
     """As many as there are differences."""
     connection = connections[TaskState.objects.db]
     unnamed = "COALESCE(t.queue, '') = '' AND COALESCE(t.exchange, '') = ''"
-    columns = f"t.enabled, t.queue, CASE WHEN {unnamed} THEN t.task ELSE '' END, s.grace"
-    tasks = f"{TASK} t LEFT JOIN {STATE} s ON s.task_id = t.id"
+    columns = f"t.enabled, t.queue, CASE WHEN {unnamed} THEN t.task ELSE '' END AS unrouted, s.grace"
+    uses = f"SELECT DISTINCT {columns} FROM {TASK} t LEFT JOIN {STATE} s ON s.task_id = t.id"
     with connection.cursor() as cursor:
-        cursor.execute(f"SELECT DISTINCT (SELECT {now_sql(connection)}), {columns} FROM {tasks}")
+        cursor.execute(f"SELECT {now_sql(connection)}, uses.* FROM ({uses}) AS uses")
         found = cursor.fetchall()
     return {Use._make((moment(now), *use, _duration(grace))) for now, *use, grace in found}
 

@@ -82,22 +82,22 @@ def counts(facts: Facts, known: Failing | None = None) -> Counts:
     connection = connections[TaskRun.objects.db]
     late, params = _late_sql(facts, connection)
     unknown, names = _unknown_sql(facts)
+    ids = ARRAY[connection.vendor].format(ALL_OF[connection.vendor].format("t.id"))
+    failing = f"SELECT {ids} FROM {TASK} t WHERE {_fails(known, connection)}"
     flags = {
         Flag.RUNNING: f"t.id IN (SELECT r.task_id FROM {RUN} r WHERE {_open(UNDER_WAY, connection)})",
         Flag.LATE: late,
         Flag.PAUSED: "NOT t.enabled",
         Flag.BROKEN: f"s.broken_reason > '' OR t.enabled AND {unknown}",
     }
-    ids_of = ARRAY[connection.vendor].format(ALL_OF[connection.vendor])
-    failing = ids_of.format(f"CASE WHEN {_fails(known, connection)} THEN t.id END")
     counted = ", ".join(f"COUNT(CASE WHEN {condition} THEN 1 END)" for condition in flags.values())
     joined = f"{TASK} t LEFT JOIN {STATE} s ON s.task_id = t.id"
     with connection.cursor() as cursor:
-        cursor.execute(f"SELECT {failing}, COUNT(*), {counted} FROM {joined}", [*params, *names])
+        cursor.execute(f"SELECT ({failing}), COUNT(*), {counted} FROM {joined}", [*params, *names])
         found, total, *numbers = cursor.fetchone()
-    ids = frozenset(json.loads(found)[0] or ()) - {None} | (known.ids if known else frozenset())
+    failing_ids = frozenset(json.loads(found)[0] or ()) | (known.ids if known else frozenset())
     by_flag = {flag.value: number for flag, number in zip(flags, numbers, strict=True)}
-    return Counts(total=total, failing=len(ids), failing_ids=ids, **by_flag)
+    return Counts(total=total, failing=len(failing_ids), failing_ids=failing_ids, **by_flag)
 
 
 def _fails(known: Failing | None, connection: BaseDatabaseWrapper) -> str:
