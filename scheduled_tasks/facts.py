@@ -11,9 +11,17 @@ from django.db import connections
 from django.db.models.query import RawQuerySet
 from django.utils.functional import cached_property
 
-from .models import Lease, Process, ProcessKind, ScheduledTask, TaskState, database_now, now_sql
+from .models import (
+    Lease,
+    Process,
+    ProcessKind,
+    ScheduledTask,
+    TaskState,
+    database_now,
+    now_sql,
+    told_by_clock,
+)
 from .processes import STALE_AFTER
-from .recent import moment
 
 
 class Use(NamedTuple):
@@ -42,7 +50,7 @@ class Facts:
         """The facts as the database has them now."""
         processes = tuple(_processes())
         if processes:
-            return cls(now=moment(processes[0].now), processes=processes)  # type: ignore[attr-defined]
+            return cls(now=told_by_clock(processes[0].now), processes=processes)  # type: ignore[attr-defined]
         uses = _uses()
         facts = cls(now=max((use.now for use in uses), default=None) or database_now(), processes=())
         vars(facts)["uses"] = uses
@@ -114,7 +122,7 @@ def _uses() -> set[Use]:
     with connection.cursor() as cursor:
         cursor.execute(f"SELECT {now_sql(connection)}, uses.* FROM ({uses}) AS uses")
         found = cursor.fetchall()
-    return {Use._make((moment(now), *use, _duration(grace))) for now, *use, grace in found}
+    return {Use._make((told_by_clock(now), *use, _duration(grace))) for now, *use, grace in found}
 
 
 def _duration(stored: Any) -> timedelta | None:

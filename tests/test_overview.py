@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from zoneinfo import ZoneInfo
 
 import pytest
-from django.db import connection
+from django.db import connection, connections
 from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
 
-from scheduled_tasks import flags, overview
+from scheduled_tasks import flags, overview, stamps
 from scheduled_tasks.facts import Facts
 from scheduled_tasks.flags import Flag
 from scheduled_tasks.health import problems
@@ -29,6 +31,18 @@ def counted():
 
 def names(flag):
     return [task.name for task in flags.flagged(overview.tasks(), flag, Facts.read())]
+
+
+@pytest.mark.parametrize("processes", [0, 1])
+def test_the_clock_does_not_follow_the_zone_in_which_times_are_stored(processes, monkeypatch):
+    if connection.features.supports_timezones:
+        pytest.skip("this database stores times with their zone")
+    for _ in range(processes):
+        make_process()
+    make_task()
+    monkeypatch.setitem(vars(connections["default"]), "timezone", ZoneInfo("Asia/Kolkata"))
+    for now in (Facts.read().now, stamps.read([]).at):
+        assert abs(now - timezone.now()) < timedelta(seconds=5)
 
 
 def test_a_task_that_never_ran_is_idle():
