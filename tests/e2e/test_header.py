@@ -70,3 +70,15 @@ def test_failing_and_running_first_is_one_click_away(admin_page: Page) -> None:
     admin_page.goto(address)
     expect(names(admin_page)).to_have_count(4)
     assert set(names(admin_page).all_text_contents()[:2]) == {"a-never", "c-failed"}
+
+
+def test_links_of_the_head_stay_where_they_are_while_the_seconds_grow(clocked_page: Page) -> None:
+    make_task()
+    clocked_page.goto(LIST)
+    link = clocked_page.locator(".st-head").get_by_role("link", name="Task runs")
+    places = []
+    for passed, said in ((4, "4 s ago"), (8, "12 s ago")):
+        clocked_page.clock.run_for(passed * 1000)
+        expect(clocked_page.locator("[data-st-updated]")).to_have_text(re.compile(rf"\D{said}"))
+        places.append(link.bounding_box())
+    assert places[0] == places[1]

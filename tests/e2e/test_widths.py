@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -41,6 +42,18 @@ MOVING = """() => {
     const all = document.querySelectorAll('.st *, .st-drawer, .st-drawer *, .st-toasts *');
     return [...all].filter(moves).map(element => element.getAttribute('class'));
 }"""
+
+HEADS = """() => {
+    const edges = head => {
+        const range = document.createRange();
+        range.selectNodeContents(head);
+        const {left, right} = range.getBoundingClientRect();
+        return [left, right];
+    };
+    const heads = [...document.querySelectorAll('#st-table thead th:not(.st-c-check, .st-c-act)')];
+    return heads.filter(head => head.checkVisibility()).map(edges);
+}"""
+"""Where the words over the columns begin and end."""
 
 COUNT_TRANSITIONS = """() => {
     window.moved = [];
@@ -179,6 +192,8 @@ def test_longer_words_have_room(
     cells = page.locator("#st-rows :is(.st-c-last, .st-c-dur)")
     assert not cells.evaluate_all("cells => cells.some(cell => cell.scrollWidth > cell.clientWidth)")
     assert page.evaluate("document.scrollingElement.scrollWidth <= innerWidth")
+    heads = page.evaluate(HEADS)
+    assert all(head[1] < next_head[0] for head, next_head in pairwise(heads)), heads
     for part, most in (("h1", 40), (".st-counts", 44 * lines)):
         box = page.locator(f".st-head {part}").bounding_box()
         assert box is not None
@@ -206,6 +221,27 @@ def test_details_of_a_tasks_runs_have_room(admin_page: Page, task: Any) -> None:
     details = admin_page.locator(".st-run td").last.bounding_box()
     assert details is not None
     assert details["width"] > 150
+
+
+def test_name_of_a_task_is_not_squeezed_by_its_buttons(admin_page: Page, task: Any) -> None:
+    admin_page.set_viewport_size({"width": 640, "height": 900})
+    admin_page.goto(f"{LIST}{task.pk}/change/")
+    name = admin_page.locator(".st-d-head h1").bounding_box()
+    assert name is not None
+    assert name["height"] < 40
+
+
+def test_dates_of_runs_have_room_beside_their_names(admin_page: Page, task: Any) -> None:
+    make_run(task, ago=3 * 86400)
+    admin_page.set_viewport_size({"width": 1024, "height": 900})
+    admin_page.goto(f"{LIST}../taskrun/")
+    date, name = (
+        admin_page.locator(f".st-run {part}").first.bounding_box() for part in ("time", ".st-r-name a")
+    )
+    assert date is not None
+    assert name is not None
+    assert date["width"] > 100
+    assert date["x"] + date["width"] + 5 < name["x"]
 
 
 def test_every_drawer_closes_at_the_same_place(admin_page: Page, task: Any) -> None:
