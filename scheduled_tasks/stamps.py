@@ -203,7 +203,7 @@ def read(task_ids: Iterable[int]) -> Reading:
     common = (ids, processes, _turn(due, opened, now))
     (newest,), (tasks,) = texts["newest"], texts["tasks"]
     moving = (*common, updated, broken, newest, *sorted(texts["open"]), tasks)
-    return Reading(digest(*moving), told_by_clock(clock), common, opened, newest, tasks)
+    return Reading(digest(*moving), told_by_clock(now), common, opened, newest, tasks)
 
 
 def _turn(due: str | None, opened: Iterable[Sequence[Any]], now: datetime) -> int:

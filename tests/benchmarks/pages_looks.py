@@ -1,8 +1,8 @@
 """Looks at the list of one database: ``[TASKS RUNS_PER_TASK]`` are made first.
 
-Each line of the input asks for one look, and the milliseconds of its statements are printed: ``known`` is a
-look at a list that this process has answered before, of which some tasks have run since, ``unknown`` one with
-nothing in memory.
+Each line of the input asks for one look, and the milliseconds of its statements are printed: ``same`` is a
+look at a list that is as this process has answered it before, ``moved`` one of which some tasks have run
+since, ``unknown`` one with nothing in memory.
 """
 
 from __future__ import annotations
@@ -25,10 +25,12 @@ def main(*made: str) -> None:
     visitor = Visitor()
     browser = Browser(visitor)
     for line in sys.stdin:
-        browser.end_runs()
-        if line.strip() == "unknown":
-            rendered.memory.clear()
-            seen.memory.clear()
+        match line.strip():
+            case "moved":
+                browser.end_runs()
+            case "unknown":
+                rendered.memory.clear()
+                seen.memory.clear()
         print(visitor.visit(LIST).sql, flush=True)
 
 
