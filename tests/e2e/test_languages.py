@@ -25,6 +25,25 @@ EDGES = """(element, part) => {
 }"""
 """Where a part of an element's own text begins and ends, from the left."""
 
+BROKEN_WORDS = """() => {
+    const broken = [];
+    const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+    for (let text; text = walker.nextNode();) {
+        const element = text.parentElement;
+        const ours = element.closest('.st, .st-drawer[open]') && !element.closest('.visually-hidden, pre');
+        if (!ours || !element.checkVisibility()) continue;
+        for (const word of text.data.matchAll(/[\\p{L}\\p{N}]+/gu)) {
+            const range = document.createRange();
+            range.setStart(text, word.index);
+            range.setEnd(text, word.index + word[0].length);
+            const tops = [...range.getClientRects()].map(part => part.top);
+            if (Math.max(...tops) - Math.min(...tops) > 5) broken.push(word[0]);
+        }
+    }
+    return broken;
+}"""
+"""Words that are on two lines, though nobody wrote a hyphen."""
+
 
 @pytest.fixture
 def mirrored_page(
@@ -109,3 +128,30 @@ def test_script_speaks_the_readers_language(
     expect(row(page, task).locator(".st-c-last time")).to_have_text(ago)
     expect(row(page, task).locator(".st-c-dur")).to_contain_text(took)
     context.close()
+
+
+@pytest.mark.parametrize("language", ["en", "de", "fr", "es"])
+def test_no_word_is_broken(
+    browser: Browser, base_url: str, admin_user: User, log_in: LogIn, language: str
+) -> None:
+    task = make_task()
+    for status in Status:
+        make_run(task, status, ago=300000)
+    context = browser.new_context(base_url=base_url, locale=language, reduced_motion="reduce")
+    page = log_in(context, admin_user)
+    for width in (1440, 1024, 390):
+        page.set_viewport_size({"width": width, "height": 900})
+        for path in ("../taskrun/", "timeline/", f"{task.pk}/change/", ""):
+            page.goto(f"{LIST}{path}")
+            assert page.evaluate(BROKEN_WORDS) == [], (width, path)
+        row(page, task).locator(".st-hist").click()
+        page.locator("#st-drawer .st-run").last.get_by_role("button").click()
+        expect(page.locator("#st-drawer .st-run-body")).to_be_visible()
+        assert page.evaluate(BROKEN_WORDS) == [], width
+    context.close()
+
+
+def test_a_broken_word_would_be_noticed(admin_page: Page, transactional_db: None) -> None:
+    make_task("x" * 200)
+    admin_page.goto(LIST)
+    assert "x" * 200 in admin_page.evaluate(BROKEN_WORDS)

@@ -55,6 +55,12 @@ HEADS = """() => {
 }"""
 """Where the words over the columns begin and end."""
 
+END_OF_TEXT = """element => {
+    const range = document.createRange();
+    range.selectNodeContents(element);
+    return range.getBoundingClientRect().right;
+}"""
+
 COUNT_TRANSITIONS = """() => {
     window.moved = [];
     const note = ({target, propertyName}) => target.matches('.st-switch') && moved.push(propertyName);
@@ -198,6 +204,32 @@ def test_longer_words_have_room(
         box = page.locator(f".st-head {part}").bounding_box()
         assert box is not None
         assert box["height"] < most
+    page.context.close()
+
+
+@pytest.mark.parametrize("page_of", ["drawer", "runs"])
+@pytest.mark.parametrize(("language", "status"), [("de", Status.SKIPPED), ("fr", Status.QUEUED)])
+def test_longer_statuses_have_room(
+    browser: Browser,
+    base_url: str,
+    admin_user: User,
+    log_in: LogIn,
+    language: str,
+    status: Status,
+    page_of: str,
+) -> None:
+    task = make_task()
+    run = make_run(task, status)
+    size = {"width": 1024, "height": 900}
+    page = log_in(browser.new_context(base_url=base_url, locale=language, viewport=size), admin_user)
+    page.goto(f"{LIST}../taskrun/" if page_of == "runs" else LIST)
+    if page_of == "drawer":
+        row(page, task).locator(".st-hist").click()
+    word, trigger = (page.locator(f"#st-run-{run.pk} {part}") for part in (".st-r-status", ".st-r-trig span"))
+    ends, begins = word.evaluate(END_OF_TEXT), trigger.bounding_box()
+    assert begins is not None
+    assert ends <= begins["x"]
+    assert begins["height"] < 25
     page.context.close()
 
 
