@@ -173,6 +173,7 @@ def test_copied_traceback_and_permanent_address(admin_page: Page) -> None:
     drawer.get_by_role("link", name="Link to this run").click()
     expect(admin_page).to_have_url(f"{admin_page.url.partition('/admin')[0]}{RUNS}{run.pk}/change/")
     expect(admin_page.locator(".st-page-run")).to_contain_text("ValueError: no")
+    expect(admin_page.get_by_role("link", name="Link to this run")).to_have_count(0)
 
 
 def test_list_of_all_runs(admin_page: Page) -> None:
