@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from datetime import timedelta
 from pathlib import Path
 from uuid import uuid4
@@ -191,7 +192,9 @@ def test_delivered_again_after_the_end(worker: Worker) -> None:
 
 def test_task_that_another_one_starts_is_no_run_of_its_own(worker: Worker) -> None:
     run = ended(send(tasks.start_another, worker.queue))
-    assert tasks.add.AsyncResult(run.summary_data.strip("'")).get(timeout=PATIENCE) == 3
+    other = run.summary_data.strip("'")
+    worker.wait_for_log(f"Task {tasks.add.name}[{other}] succeeded")
+    assert re.search(rf"\[{other}\] succeeded in \S+: 3$", worker.output(), re.MULTILINE)
     assert TaskRun.objects.get() == run
 
 
