@@ -46,11 +46,14 @@ class Facts:
     """Beats and workers that have not said goodbye, silent ones included, newest heartbeat first."""
 
     @classmethod
-    def read(cls) -> Facts:
-        """The facts as the database has them now."""
+    def read(cls, uses: set[Use] | None = None) -> Facts:
+        """The facts as the database has them now, save what tasks use if that is known."""
         processes = tuple(_processes())
         if processes:
-            return cls(now=told_by_clock(processes[0].now), processes=processes)  # type: ignore[attr-defined]
+            facts = cls(now=told_by_clock(processes[0].now), processes=processes)  # type: ignore[attr-defined]
+            if uses is not None:
+                vars(facts)["uses"] = uses
+            return facts
         uses = _uses()
         facts = cls(now=max((use.now for use in uses), default=None) or database_now(), processes=())
         vars(facts)["uses"] = uses

@@ -19,6 +19,7 @@ from celery import Celery
 from django.core.exceptions import ValidationError
 from django.db import DatabaseError, DataError, IntegrityError, connections, transaction
 from django.db.models import F, Q
+from django_celery_beat.models import PeriodicTasks
 
 from .declared import Code, CodeUnreadable, Declared, read
 from .models import (
@@ -253,6 +254,7 @@ def _pause(known: CodeDefault, task: ScheduledTask | None, now: datetime) -> Non
     known.gone_since = now
     known.save(update_fields=["gone_since"])
     if task is None or not task.enabled:
+        PeriodicTasks.update_changed()
         return
     state = task.state
     before = copy(state)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -11,10 +12,11 @@ import pytest
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
+from django_celery_beat.models import PeriodicTasks
 
 from scheduled_tasks import schedules, stamps
 from scheduled_tasks.admin import rendered, seen
-from scheduled_tasks.admin.changelist import TaskChangeList
+from scheduled_tasks.admin.rows import Rows
 from scheduled_tasks.models import ScheduledTask, Status, TaskRun, TaskState, UtcNow, database_now
 from tests.factories import make_process, make_run, make_task
 from tests.test_admin_list import CHANGES, LIST, html, keys, poll, statements
@@ -26,13 +28,13 @@ pytestmark = pytest.mark.django_db
 def read(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """The ids of the tasks whose rows are read."""
     ids: list[int] = []
-    original = TaskChangeList.read
+    original = Rows.read
 
-    def watched(self: TaskChangeList, task_ids: Any) -> Any:
+    def watched(self: Rows, task_ids: Any) -> Any:
         ids.extend(task_ids)
         return original(self, task_ids)
 
-    monkeypatch.setattr(TaskChangeList, "read", watched)
+    monkeypatch.setattr(Rows, "read", watched)
     return ids
 
 
@@ -105,13 +107,18 @@ def test_it_brings_what_comparing_all_would(admin_client: Client) -> None:
     assert rows(browser.refresh())
 
 
-@pytest.mark.parametrize("change", CHANGES)
-def test_what_is_known_is_as_good_as_comparing_all(admin_client: Client, change: Any) -> None:
+def busy_task() -> tuple[ScheduledTask, TaskRun]:
+    """A task beside two others, and its run under way."""
     task, other = accounted("task"), accounted("other")
     accounted("a third")
     make_process(boot_id="w")
     make_run(other, Status.LOST)
-    run = make_run(task, Status.RUNNING, ago=5, process_id="w")
+    return task, make_run(task, Status.RUNNING, ago=5, process_id="w")
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_what_is_known_is_as_good_as_comparing_all(admin_client: Client, change: Any) -> None:
+    task, run = busy_task()
     browser = Browser(admin_client)
     before = browser.ask("").content.decode()
     change(task, run)
@@ -124,11 +131,7 @@ def test_what_is_known_is_as_good_as_comparing_all(admin_client: Client, change:
 
 @pytest.mark.parametrize("change", CHANGES)
 def test_a_list_that_is_known_shows_what_reading_all_would(admin_client: Client, change: Any) -> None:
-    task, other = accounted("task"), accounted("other")
-    accounted("a third")
-    make_process(boot_id="w")
-    make_run(other, Status.LOST)
-    run = make_run(task, Status.RUNNING, ago=5, process_id="w")
+    task, run = busy_task()
     Browser(admin_client)
     page(admin_client)
     change(task, run)
@@ -149,6 +152,7 @@ def forget_all() -> None:
     """As in another process."""
     seen.memory.clear()
     rendered.memory.clear()
+    stamps.forget()
 
 
 NARROW = ("pause_note", "come_due", "change_description", "disable", "reschedule", "start_run", "end_run")
@@ -478,5 +482,117 @@ def test_lists_are_forgotten_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(seen, "MOST", 3)
     memory, stamp = seen.Memory(), stamps.read([]).stamp()
     for n in (0, 1, 2, 0, 3, 4):
-        memory.keep(n, seen.Seen(stamp, {}, frozenset(), stamp.at))
+        memory.keep(n, seen.Seen(stamp, {}, frozenset(), set(), by_edits=True, compared_at=stamp.at))
     assert [n for n in range(5) if memory.look(n)] == [0, 3, 4]
+
+
+@pytest.fixture
+def later(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
+    """Lets that many seconds pass on this process's clock."""
+    passed = [0.0]
+    monkeypatch.setattr(stamps, "monotonic", lambda: time.monotonic() + passed[0])
+
+    def passes(seconds: float) -> None:
+        passed[0] += seconds
+
+    return passes
+
+
+def calm(client: Client, later: Callable[[float], None], query: str = "") -> Browser:
+    """A list whose tasks were read long enough after their last edit not to be read again before the next."""
+    browser = Browser(client, query)
+    later(stamps.SETTLES)
+    assert browser.ask(browser.version).status_code == 304
+    return browser
+
+
+UNNOTED = ("change_description", "gone_from_code")
+
+
+@pytest.mark.parametrize("change", [change for change in CHANGES if change.__name__ not in UNNOTED])
+def test_tasks_that_are_not_read_again_are_as_if_they_were(
+    admin_client: Client, later: Callable[[float], None], change: Any
+) -> None:
+    task, run = busy_task()
+    browser = calm(admin_client, later)
+    before = browser.ask("").content.decode()
+    change(task, run)
+    answer = browser.ask(browser.version)
+    assert answer.status_code == 200
+    forget_all()
+    expected = browser.ask("").content.decode()
+    assert rows(answer.content.decode()) == rows(expected)
+    assert (header(answer.content.decode()) or header(before)) == header(expected)
+
+
+def test_tasks_are_not_read_again_until_an_edit_is_noted(
+    admin_client: Client, later: Callable[[float], None]
+) -> None:
+    """An update of many rows at once is not, and beat does not see it either."""
+    task, _run = busy_task()
+    browser = calm(admin_client, later)
+    ScheduledTask.objects.filter(pk=task.pk).update(description="new")
+    assert browser.ask(browser.version).status_code == 304
+    PeriodicTasks.update_changed()
+    assert ">new<" in browser.refresh()
+
+
+def test_an_edit_without_a_note_is_seen_within_a_minute(
+    admin_client: Client, later: Callable[[float], None]
+) -> None:
+    task, _run = busy_task()
+    browser = calm(admin_client, later)
+    ScheduledTask.objects.filter(pk=task.pk).update(description="new")
+    later(stamps.LASTS)
+    assert ">new<" in browser.refresh()
+
+
+def test_an_edit_may_be_noted_before_it_is_seen(admin_client: Client, later: Callable[[float], None]) -> None:
+    """As django-celery-beat does it, outside a transaction."""
+    task, _run = busy_task()
+    browser = calm(admin_client, later)
+    PeriodicTasks.update_changed()
+    browser.refresh()
+    ScheduledTask.objects.filter(pk=task.pk).update(description="new")
+    assert ">new<" in browser.refresh()
+
+
+def test_lists_whose_edits_are_kept_are_few(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stamps, "MOST", 3)
+    stamps.forget()
+    for n in (0, 1, 2, 0, 3, 4):
+        stamps.read([n])
+    assert [*stamps._edits] == [(0,), (3,), (4,)]
+
+
+def test_which_rows_there_are_is_asked_after_an_edit_only(
+    admin_client: Client, later: Callable[[float], None]
+) -> None:
+    make_process(boot_id="w")
+    task, other = accounted("task"), accounted("other")
+    make_run(other)
+    browser = calm(admin_client, later)
+    make_run(task)
+    with CaptureQueriesContext(connection) as queries:
+        assert f'id="st-row-{task.pk}"' in browser.refresh()
+    assert len(queries) == 6
+    other.name = "a first"
+    other.save()
+    browser.refresh()
+    added = accounted("b second")
+    assert f'hx-swap-oob="afterend:#st-row-{other.pk}"' in browser.refresh()
+    assert f"{added.pk}:" in browser.shown
+
+
+@pytest.mark.parametrize("query", ["o=-5", "state=failing"])
+def test_rows_in_the_order_of_their_runs_are_asked_for(
+    admin_client: Client, later: Callable[[float], None], query: str
+) -> None:
+    first, second = accounted("first"), accounted("second")
+    make_run(first, Status.FAILED, ago=20), make_run(second, ago=10)
+    browser = calm(admin_client, later, query)
+    make_run(second, Status.FAILED)
+    text = browser.refresh()
+    assert f'id="st-row-{second.pk}"' in text
+    if query == "state=failing":
+        assert f'hx-swap-oob="afterend:#st-row-{first.pk}"' in text

@@ -286,6 +286,18 @@ def test_gone_from_code_is_flagged_and_paused(declare, sync):
     assert sync().gone == ()
 
 
+def test_what_is_gone_is_noted_where_nothing_else_of_the_task_changes(declare, sync):
+    """The page reads tasks again when django-celery-beat has noted an edit."""
+    declare("0 3 * * *")
+    declare("0 3 * * *", "other", more=True)
+    sync()
+    ScheduledTask.objects.filter(name="purge").update(enabled=False)
+    declare("0 3 * * *", "other")
+    before = PeriodicTasks.last_change()
+    assert sync().gone == ("purge",)
+    assert PeriodicTasks.last_change() > before
+
+
 def test_pausing_what_is_gone_leaves_what_beat_writes_meanwhile(declare, sync, monkeypatch):
     declare("0 3 * * *")
     sync()

@@ -17,7 +17,6 @@ from django.template.response import TemplateResponse
 from django.utils.decorators import method_decorator
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
-from django.views.decorators.http import require_GET, require_POST
 
 from .. import operations, overview, schedules
 from ..access import Action
@@ -25,15 +24,13 @@ from ..cron import InvalidCron
 from ..models import ScheduledTask
 from ..operations import Conflict, Refused, schedule_token
 from ..schedules import InvalidInterval
-from .changelist import facts_of
 from .forms import RunForm, ScheduleForm
 from .gate import needs
 from .pages import TaskPages
+from .per_request import facts_of
 from .reply import Toast, back, from_script
 from .row import TaskRow
 
-get_only = method_decorator(require_GET)
-post_only = method_decorator(require_POST)
 outside_transactions = method_decorator(transaction.non_atomic_requests)
 
 
@@ -46,8 +43,7 @@ class TaskChanges(TaskPages):
 
     changes_template = "admin/scheduled_tasks/_changes.html"
 
-    @post_only
-    @needs(Action.CHANGE)
+    @needs(Action.CHANGE, method="POST")
     def enabled_view(self, request: HttpRequest, pk: int) -> HttpResponse:
         """Enable or disable one task: ``enabled`` is ``1`` or ``0``."""
         actor = self.actor(request)
@@ -62,8 +58,7 @@ class TaskChanges(TaskPages):
             return self.refuse(request, pk, refusal)
         return self.answer(request, pk, Toast(text % {"name": task.name}))
 
-    @post_only
-    @needs(Action.CHANGE)
+    @needs(Action.CHANGE, method="POST")
     def skip_view(self, request: HttpRequest, pk: int) -> HttpResponse:
         """Leave out the next run on schedule (``skip`` is ``1``), or take that back (``0``)."""
         skip = request.POST.get("skip") == "1"
@@ -74,8 +69,7 @@ class TaskChanges(TaskPages):
         text = _("%(name)s skips its next run.") if skip else _("%(name)s does not skip its next run.")
         return self.answer(request, pk, Toast(text % {"name": task.name}))
 
-    @post_only
-    @needs(Action.CHANGE)
+    @needs(Action.CHANGE, method="POST")
     def default_view(self, request: HttpRequest, pk: int) -> HttpResponse:
         """Give the task what its code declares."""
         try:
@@ -87,8 +81,7 @@ class TaskChanges(TaskPages):
         )
 
     @outside_transactions
-    @post_only
-    @needs(Action.RUN)
+    @needs(Action.RUN, method="POST")
     def runs_view(self, request: HttpRequest, pk: int) -> HttpResponse:
         """Run one task now. The form's ``run`` is the new run's Celery task id: sent twice, it is one run."""
         form = RunForm.sent(request.POST)

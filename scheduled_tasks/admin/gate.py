@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar, cast
 
 from django.contrib import admin
 from django.core.exceptions import PermissionDenied
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed
 from django.http.response import HttpResponseBase
 from django.template.response import TemplateResponse
 from django.urls import reverse
@@ -23,14 +23,18 @@ R = TypeVar("R", bound=HttpResponseBase)
 View = Callable[Concatenate[Any, HttpRequest, P], R]
 
 
-def needs(action: Action) -> Callable[[View[P, R]], View[P, R]]:
-    """Decorate a view of a :class:`GatedAdmin`: who may not do ``action``, or not even view, gets its 403."""
+def needs(action: Action, *, method: str = "") -> Callable[[View[P, R]], View[P, R]]:
+    """Decorate a view of a :class:`GatedAdmin`: who may not do ``action``, or not even view, gets its 403.
 
+    A request by another ``method`` than this one gets a 405.
+    """
     needed = dict.fromkeys((Action.VIEW, action))
 
     def decorate(view: View[P, R]) -> View[P, R]:
         @wraps(view)
         def gated(self: GatedAdmin, request: HttpRequest, *args: P.args, **kwargs: P.kwargs) -> Any:
+            if method and request.method != method:
+                return HttpResponseNotAllowed([method])
             if not all(self.may(request, each) for each in needed):
                 return self.forbidden(request)
             try:

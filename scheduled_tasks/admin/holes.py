@@ -33,9 +33,9 @@ def filled(template: Template, texts: Mapping[str, str], traits: Traits) -> Safe
     It may put texts anywhere and ask whether they are empty, but not what they say. ``says`` are the labels
     of a task's controls, made of its ``name`` and ``strip_words``.
     """
-    known = frozenset(name for name, text in texts.items() if text)
-    pieces = _pieces(template, traits, known, get_language())
-    html = [piece if n % 2 == 0 else _escaped(texts[piece]) for n, piece in enumerate(pieces)]
+    shown = _escaped(texts)
+    html = _pieces(template, traits, frozenset(shown), get_language()).copy()
+    html[1::2] = [shown[name] for name in html[1::2]]
     return mark_safe("".join(html))  # noqa: S308 - the template's own pieces and escaped texts
 
 
@@ -43,22 +43,25 @@ def partly_filled(
     template: Template, texts: Mapping[str, str], traits: Traits, left: Collection[str]
 ) -> list[str]:
     """The same with the holes of some texts left: pieces of HTML and names of those texts in turns."""
-    known = frozenset(name for name, text in texts.items() if text)
+    shown = _escaped(texts)
     done: list[str] = []
     html: list[str] = []
-    for n, piece in enumerate(_pieces(template, traits, known, get_language())):
+    for n, piece in enumerate(_pieces(template, traits, frozenset(shown), get_language())):
         if n % 2 == 0:
             html.append(piece)
         elif piece in left:
             done += ["".join(html), piece]
             html = []
         else:
-            html.append(_escaped(texts[piece]))
+            html.append(shown[piece])
     return [*done, "".join(html)]
 
 
-def _escaped(text: str) -> str:
-    return text if isinstance(text, SafeString) else escape(text)
+def _escaped(texts: Mapping[str, str]) -> dict[str, str]:
+    """Those that are not empty."""
+    return {
+        name: text if isinstance(text, SafeString) else escape(text) for name, text in texts.items() if text
+    }
 
 
 @lru_cache(maxsize=512)

@@ -15,9 +15,9 @@ from django_celery_beat.models import PeriodicTask
 from .. import overview
 from ..access import Action
 from ..recent import RECENT_RUNS
-from .changelist import facts_of
 from .forms import ScheduleForm
 from .gate import GatedAdmin
+from .per_request import facts_of
 from .reply import Toast, from_script
 from .row import TaskRow
 from .words import script_words

@@ -17,9 +17,9 @@ from django.utils.safestring import SafeString, mark_safe
 from django.utils.translation import get_language
 
 from . import words
-from .changelist import TaskChangeList
 from .holes import Traits, partly_filled
 from .row import TaskRow, run_key
+from .rows import Rows
 from .signs import Moment
 
 MOST = 2000
@@ -80,18 +80,20 @@ class Memory:
 memory = Memory()
 
 
-def rows_html(template: Template, shared: Traits, cl: TaskChangeList) -> SafeString:
+def rows_html(template: Template, shared: Traits, rows: Rows) -> SafeString:
     """The rows of a page of tasks; ``shared`` is what they have in common for this viewer."""
     viewer = (template, shared, get_language(), timezone.get_current_timezone_name())
-    known = memory.rows(viewer, cl.facts.now)
+    known = memory.rows(viewer, rows.facts.now)
     if not known:
-        shown = made = _made(template, shared, cl.page)
+        shown = made = _made(template, shared, rows.all())
     else:
-        found = {pk: known[pk] for pk, key in cl.keys.items() if key and pk in known and known[pk].key == key}
-        made = _made(template, shared, cl.read([pk for pk in cl.keys if pk not in found]))
-        shown = {pk: row for pk in cl.keys if (row := found.get(pk) or made.get(pk))}
+        found = {
+            pk: known[pk] for pk, key in rows.keys.items() if key and pk in known and known[pk].key == key
+        }
+        made = _made(template, shared, rows.read([pk for pk in rows.keys if pk not in found]))
+        shown = {pk: row for pk in rows.keys if (row := found.get(pk) or made.get(pk))}
     memory.keep(viewer, {**known, **made})
-    return mark_safe("\n".join([row.html(cl.facts.now) for row in shown.values()]))  # noqa: S308 - of templates
+    return mark_safe("\n".join([row.html(rows.facts.now) for row in shown.values()]))  # noqa: S308 - of templates
 
 
 def _made(template: Template, shared: Traits, tasks: Iterable[TaskRow]) -> dict[int, Rendered]:

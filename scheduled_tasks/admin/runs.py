@@ -19,7 +19,7 @@ from .. import operations, schedules
 from ..access import Action
 from ..models import ScheduledTask, TaskRun, database_now
 from ..operations import Refused
-from .changes import get_only, outside_transactions, post_only
+from .changes import outside_transactions
 from .forms import RunForm
 from .gate import GatedAdmin, needs
 from .reply import Toast, back, from_script
@@ -73,8 +73,7 @@ class TaskRunAdmin(GatedAdmin):
         }
         return TemplateResponse(request, self.list_template, context)
 
-    @get_only
-    @needs(Action.VIEW)
+    @needs(Action.VIEW, method="GET")
     def export_view(self, request: HttpRequest) -> StreamingHttpResponse:
         """Every run under the filters as a file: ``format`` is ``csv`` or ``json``."""
         runs = RunList(request.GET, database_now())
@@ -129,8 +128,7 @@ class TaskRunAdmin(GatedAdmin):
         return reverse(name, current_app=self.admin_site.name)
 
     @outside_transactions
-    @post_only
-    @needs(Action.RUN)
+    @needs(Action.RUN, method="POST")
     def retry_view(self, request: HttpRequest, pk: int) -> HttpResponse:
         """Run the same again; the form's ``run`` is the new run's Celery task id."""
         key = RunForm.sent(request.POST).key
@@ -142,8 +140,7 @@ class TaskRunAdmin(GatedAdmin):
         )
 
     @outside_transactions
-    @post_only
-    @needs(Action.RUN)
+    @needs(Action.RUN, method="POST")
     def cancel_view(self, request: HttpRequest, pk: int) -> HttpResponse:
         """Cancel a run that waits; stop one that is under way, where its worker can."""
         return self.answer(

@@ -10,10 +10,12 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from .. import stamps
+from ..facts import Use
 from ..flags import Failing
 from ..models import ScheduledTask
 from ..overview import Row
 from ..stamps import Stamp
+from .summary import Summary
 
 MOST = 200
 """Lists kept per process, of some 20 kB each."""
@@ -30,7 +32,11 @@ class Known:
     """What still holds of a list: its rows' keys but those in doubt, and who fails."""
 
     keys: Mapping[int, str]
+    complete: bool
+    """Whether these are its rows, in their order."""
+
     failing: Failing
+    uses: set[Use] | None
     compared_at: datetime
 
 
@@ -47,6 +53,12 @@ class Seen:
     failing: frozenset[int]
     """All tasks that fail, listed or not."""
 
+    uses: set[Use]
+    """What all tasks use."""
+
+    by_edits: bool
+    """Whether only an edit changes which rows it has and their order."""
+
     compared_at: datetime
     """When all its rows were last compared."""
 
@@ -57,7 +69,14 @@ class Seen:
             return None
         still = stamp.stored.keys() - touched
         keys = {pk: key if pk in still else "" for pk, key in self.keys.items()}
-        return Known(keys, Failing(self.failing - touched, touched), self.compared_at)
+        unedited = stamp.edits == self.stamp.edits
+        return Known(
+            keys=keys,
+            complete=unedited and self.by_edits,
+            failing=Failing(self.failing - touched, touched),
+            uses=self.uses if unedited else None,
+            compared_at=self.compared_at,
+        )
 
 
 @dataclass(frozen=True)
@@ -68,10 +87,17 @@ class Look:
     stamp: Stamp
     known: Known | None
 
-    def keep(self, keys: Mapping[int, str], failing: frozenset[int]) -> None:
-        """Remember what was found."""
-        compared_at = self.known.compared_at if self.known else self.stamp.at
-        memory.keep(self.name, Seen(self.stamp, keys, failing, compared_at))
+    def keep(self, keys: Mapping[int, str], summary: Summary, *, by_edits: bool) -> None:
+        """Remember what was found; ``by_edits`` as in :class:`Seen`."""
+        seen = Seen(
+            stamp=self.stamp,
+            keys=keys,
+            failing=summary.counts.failing_ids,
+            uses=summary.facts.uses,
+            by_edits=by_edits,
+            compared_at=self.known.compared_at if self.known else self.stamp.at,
+        )
+        memory.keep(self.name, seen)
 
 
 class Memory:

@@ -35,14 +35,16 @@ from .changelist import (
     StateFilter,
     TaskChangeList,
     TaskPaginator,
-    facts_of,
     headers,
 )
-from .changes import TaskChanges, get_only
+from .changes import TaskChanges
 from .forms import ScheduleForm
 from .gate import needs
+from .per_request import facts_of, look_of, summary_of
 from .reply import from_script
+from .rows import Refresh, Rows
 from .seen import memory
+from .summary import Summary
 from .timeline import Timeline
 from .words import script_words
 
@@ -141,13 +143,13 @@ class ScheduledTaskAdmin(TaskChanges):
                 script_words=json.dumps(script_words()),
                 title=_("Scheduled tasks"),
                 headers=headers(cl),
-                stalled=cl.stalled,
+                summary=cl.summary,
+                stalled=cl.summary.stalled,
             )
             response.add_post_render_callback(lambda _response: cl.remember())
         return response
 
-    @get_only
-    @needs(Action.VIEW)
+    @needs(Action.VIEW, method="GET")
     def rows_view(self, request: HttpRequest) -> HttpResponse:
         """What changed on a list since the version and the keys the script sends: rows, header; or 304."""
         shown = _parse_keys(request)
@@ -157,17 +159,15 @@ class ScheduledTaskAdmin(TaskChanges):
         version = self.list_version(request, found.text)
         if sent_version == version:
             return HttpResponseNotModified(headers={"ETag": sent})
-        look = memory.look_at(_list_name(request), found.stamp())
-        request.scheduled_tasks_look = look  # type: ignore[attr-defined]
+        request.scheduled_tasks_look = memory.look_at(_list_name(request), found.stamp())  # type: ignore[attr-defined]
         try:
-            cl = cast(TaskChangeList, self.get_changelist_instance(request))
+            refresh, summary = self.refresh(request, shown)
         except IncorrectLookupParameters as error:
             raise BadRequest from error
-        refresh, header = cl.refresh(shown), cl.header
-        cl.remember()
+        header = summary.version
         context = {
             **self.fragment_context(request),
-            "cl": None if sent_header == header else cl,
+            "summary": None if sent_header == header else summary,
             "rows": refresh.changed,
             "added": [(_place(before), row) for before, row in refresh.added],
             "gone": refresh.gone,
@@ -176,8 +176,20 @@ class ScheduledTaskAdmin(TaskChanges):
         response["ETag"] = f'"{version}.{header}"'
         return response
 
-    @get_only
-    @needs(Action.VIEW)
+    def refresh(self, request: HttpRequest, shown: Mapping[int, str]) -> tuple[Refresh, Summary]:
+        """What has changed on the list that is asked for, and its header; both are remembered."""
+        look = look_of(request)
+        if look and look.known and look.known.complete:
+            rows, summary = Rows(facts_of(request), look), summary_of(request)
+            refresh = rows.refresh(shown)
+            look.keep(rows.keys, summary, by_edits=True)
+            return refresh, summary
+        cl = cast(TaskChangeList, self.get_changelist_instance(request))
+        refresh = cl.rows.refresh(shown)
+        cl.remember()
+        return refresh, cl.summary
+
+    @needs(Action.VIEW, method="GET")
     def timeline_view(self, request: HttpRequest) -> HttpResponse:
         """The planned runs of the next 24 hours, a page of its own."""
         context = {
@@ -223,24 +235,21 @@ class ScheduledTaskAdmin(TaskChanges):
             return self.save_schedule(request, task)
         return self.show_editor(request, task, ScheduleForm.of(task.task, request.GET))
 
-    @get_only
-    @needs(Action.CHANGE)
+    @needs(Action.CHANGE, method="GET")
     def preview_view(self, request: HttpRequest, pk: int) -> HttpResponse:
         """What a typed schedule means: label, next runs, notices, or the error."""
         task = self.row_or_404(request, pk)
         form = ScheduleForm.of(task.task, request.GET)
         return TemplateResponse(request, self.preview_template, {"form": form, "task": task})
 
-    @get_only
-    @needs(Action.RUN)
+    @needs(Action.RUN, method="GET")
     def new_run_view(self, request: HttpRequest, pk: int) -> HttpResponse:
         """The form of Run with arguments, filled with the task's own."""
         task = self.row_or_404(request, pk)
         title = _("Run %(name)s with arguments") % {"name": task.name}
         return self.show_form(request, task, title, "admin/scheduled_tasks/_new_run.html")
 
-    @get_only
-    @needs(Action.CHANGE)
+    @needs(Action.CHANGE, method="GET")
     def pause_view(self, request: HttpRequest, pk: int) -> HttpResponse:
         """The form of Disable with a note, or of the note alone where it is disabled."""
         task = self.row_or_404(request, pk)
@@ -260,19 +269,18 @@ class ScheduledTaskAdmin(TaskChanges):
 KEY = re.compile(r"(?<![^.])([0-9]{1,18}):(\w+)")
 
 
-@lru_cache(maxsize=100)  # of a list that does not change, every refresh sends the same
-def _keys(sent: str) -> Mapping[int, str]:
-    return MappingProxyType({int(pk): key for pk, key in KEY.findall(sent)})
-
-
 def _parse_keys(request: HttpRequest) -> Mapping[int, str]:
     """The rows the script shows: ``"12:a1b2.13:c3d4"`` taken out of the query string, as key by task."""
-    sent, query = request.GET, QueryDict(mutable=True)
-    for name, values in sent.lists():
-        if name != "rows":
-            query.setlist(name, values)
-    request.GET = query  # type: ignore[assignment]
-    return _keys(".".join(sent.getlist("rows")))
+    request.GET, keys = _parsed(request.META.get("QUERY_STRING", ""), request.encoding)  # type: ignore[assignment]
+    return keys
+
+
+@lru_cache(maxsize=100)  # of a list that does not change, every refresh sends the same
+def _parsed(query_string: str, encoding: str | None) -> tuple[QueryDict, Mapping[int, str]]:
+    query = QueryDict(query_string, mutable=True, encoding=encoding)
+    rows = query.pop("rows", [])
+    query._mutable = False
+    return query, MappingProxyType({int(pk): key for pk, key in KEY.findall(".".join(rows))})
 
 
 def _list_name(request: HttpRequest) -> Hashable:

@@ -7,10 +7,10 @@ from django.template import Context, Template
 from django.urls import reverse
 from django.utils.safestring import SafeString
 
-from ..admin.changelist import TaskChangeList
 from ..admin.holes import Traits, filled
 from ..admin.rendered import rows_html
 from ..admin.row import TaskRow
+from ..admin.rows import Rows
 from ..admin.run import RunRow
 
 register = template.Library()
@@ -34,9 +34,9 @@ def task_row(context: Context, task: TaskRow, oob: str = "") -> SafeString:
 
 
 @register.simple_tag(takes_context=True)
-def task_rows(context: Context, cl: TaskChangeList) -> SafeString:
+def task_rows(context: Context, rows: Rows) -> SafeString:
     """The rows (``_row.html``) of a page of tasks, from memory where they are as they were."""
-    return rows_html(_template(context, "_row.html"), _shared(context, ""), cl)
+    return rows_html(_template(context, "_row.html"), _shared(context, ""), rows)
 
 
 @register.simple_tag(takes_context=True)

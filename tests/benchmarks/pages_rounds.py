@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from random import Random
 from statistics import median
 from typing import Any
 from uuid import uuid4
@@ -148,7 +149,12 @@ class Browser:
 
 
 def measure(visitor: Visitor, task_id: int, runs: int, rounds: int) -> dict[str, float]:
-    """Every page in turns: processor time, statements, their time."""
+    """Every page in turns: processor time, statements, their time.
+
+    Each round has another order: what a visit costs depends on the one before it, a cheap one's by a third.
+    """
+    from scheduled_tasks.stamps import SETTLES
+
     pages: dict[str, Callable[[], Visit]] = {
         name: lambda url=url: visitor.visit(url) for name, url in PAGES.items()
     }
@@ -160,7 +166,9 @@ def measure(visitor: Visitor, task_id: int, runs: int, rounds: int) -> dict[str,
     pages["drawer"] = lambda: visitor.visit(drawer, **{"HX-Request": "true"})
     for visit in pages.values():
         visit()
-    rows = [{name: visit() for name, visit in pages.items()} for _ in range(rounds)]
+    time.sleep(SETTLES)  # nobody has edited a task just now
+    order = Random(rounds)
+    rows = [{name: pages[name]() for name in order.sample([*pages], len(pages))} for _ in range(rounds)]
     found = {}
     for name in pages:
         visits = [row[name] for row in rows]
