@@ -38,7 +38,7 @@ from .recent import (
     recent_runs,
 )
 from .schedules import Unschedulable
-from .stamps import Fingerprint
+from .stamp_sql import Fingerprint
 
 USUAL_NEEDS = 5
 """Successful recent runs needed before a duration is called usual."""

@@ -1,4 +1,3 @@
-# ruff: noqa: S608 - the statements are made of this module's own constants
 """What moves when anything that a list of tasks shows does, read from indexes instead of from its rows.
 
 Ended runs do not change, save those whose end was concluded from silence. So a few ids and counts, the open
@@ -11,69 +10,25 @@ import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from functools import cached_property, lru_cache
+from functools import cached_property
 from hashlib import md5, sha1
 from time import monotonic
 from typing import Any
 
 from django.db import connections
-from django.db.backends.base.base import BaseDatabaseWrapper
-from django.db.models import Expression, Model, TextField
-from django_celery_beat.models import (
-    ClockedSchedule,
-    CrontabSchedule,
-    IntervalSchedule,
-    PeriodicTask,
-    PeriodicTasks,
-    SolarSchedule,
-)
 
 from .health import BROKER_STALE_AFTER, LOOP_STALE_AFTER
 from .models import (
     LONG_AGO,
     MIN_LATE_AFTER,
     OPEN,
-    SOFT,
     UNDER_WAY,
-    CodeDefault,
-    Lease,
-    Process,
     TaskRun,
-    TaskState,
     now_sql,
     told_by_clock,
 )
 from .processes import STALE_AFTER
-from .recent import ALL_OF
-
-ARRAY = {
-    "sqlite": "json_array({})",
-    "postgresql": "CAST(json_build_array({}) AS text)",
-    "mysql": "CAST(JSON_ARRAY({}) AS CHAR)",
-}
-SHORTER = {"sqlite": "{}", "postgresql": "MD5({})", "mysql": "MD5({})"}
-"""A fingerprint as a text that moves with it, which a server need not send. None has a line's end."""
-
-JOINED = {
-    "sqlite": "{} || CHAR(10) || {}",
-    "postgresql": "{} || CHR(10) || {}",
-    "mysql": "CONCAT({}, '\\n', {})",
-}
-LINES = {
-    "sqlite": "GROUP_CONCAT(t.id || ' ' || {}, CHAR(10))",
-    "postgresql": "STRING_AGG(t.id || ' ' || {}, CHR(10) ORDER BY t.id)",
-    "mysql": "GROUP_CONCAT(CONCAT_WS(' ', t.id, {}) ORDER BY t.id SEPARATOR '\\n')",
-}
-"""All tasks as one text, a line each: where nothing has moved, it need not be taken apart."""
-
-STATE = {"sqlite": "{} || ' ' || {}", "postgresql": "{} || ' ' || {}", "mysql": "{}, {}"}
-
-NOT_SHOWN = {"last_run_at", "total_run_count", "date_changed", "accounted_until", "enabled_since"}
-LIVE = ("t.enabled", "s.next_run_at", "s.broken_reason", "s.skip_next", "s.pause_note")
-"""What changes without a note in :class:`PeriodicTasks`, of ``t`` also for beat's own sake."""
-
-SOFT_SEEN = 1000
-"""How many of the newest runs of each soft status are watched."""
+from .stamp_sql import PARTS, statement
 
 SETTLES = 5.0
 """Seconds for which tasks are read at every look after an edit was noted: the note may be seen before it."""
@@ -90,48 +45,6 @@ NEWEST = 50
 
 LOOK_AGAIN = 15
 """Seconds between two full looks while something waits or is overdue: time alone may then make it late."""
-
-
-def _columns(model: type[Model], alias: str) -> list[str]:
-    fields = model._meta.concrete_fields
-    shown = [field for field in fields if field.name not in NOT_SHOWN and not field.primary_key]
-    columns = [f"{alias}.{field.column}" for field in shown]
-    return [column for column in columns if column not in LIVE]
-
-
-STATE_TABLES = f"{PeriodicTask._meta.db_table} t LEFT JOIN {TaskState._meta.db_table} s ON s.task_id = t.id"
-STATE_COLUMNS = ", ".join(LIVE)
-EDIT_COLUMNS = ", ".join(
-    [
-        *_columns(PeriodicTask, "t"),
-        *_columns(TaskState, "s"),
-        *_columns(CodeDefault, "d"),
-        *_columns(CrontabSchedule, "c"),
-        *_columns(IntervalSchedule, "i"),
-        *_columns(SolarSchedule, "o"),
-        *_columns(ClockedSchedule, "k"),
-    ]
-)
-EDIT_TABLES = f"""{STATE_TABLES}
-    LEFT JOIN {CodeDefault._meta.db_table} d ON d.task_id = t.id
-    LEFT JOIN {CrontabSchedule._meta.db_table} c ON c.id = t.crontab_id
-    LEFT JOIN {IntervalSchedule._meta.db_table} i ON i.id = t.interval_id
-    LEFT JOIN {SolarSchedule._meta.db_table} o ON o.id = t.solar_id
-    LEFT JOIN {ClockedSchedule._meta.db_table} k ON k.id = t.clocked_id"""
-
-
-class Fingerprint(Expression):
-    """All that is stored about a task, as one text; an annotation of tasks."""
-
-    output_field = TextField()
-
-    def as_sql(self, compiler: Any, connection: BaseDatabaseWrapper) -> tuple[str, tuple[()]]:
-        task = connection.ops.quote_name(PeriodicTask._meta.db_table)
-        edits, state = (
-            f"(SELECT {ARRAY[connection.vendor].format(columns)} FROM {tables} WHERE t.id = {task}.id)"
-            for columns, tables in ((EDIT_COLUMNS, EDIT_TABLES), (STATE_COLUMNS, STATE_TABLES))
-        )
-        return JOINED[connection.vendor].format(edits, state), ()
 
 
 Run = tuple[int | None, str]
@@ -275,13 +188,10 @@ def read(task_ids: Iterable[int]) -> Reading:
     listed = tuple(task_ids)
     known = _edits.get(listed)
     note = known.note if known and known.lasting else None
-    statement = _statement(connection.vendor, now_sql(connection), long_ago, NEWEST, listed, note)
     with connection.cursor() as cursor:
-        cursor.execute(statement)
+        cursor.execute(statement(connection.vendor, now_sql(connection), long_ago, NEWEST, listed, note))
         found = cursor.fetchall()
-    texts: dict[str, list[str]] = {
-        kind: [] for kind in ("world", "process", "open", "newest", "edits", "states")
-    }
+    texts: dict[str, list[str]] = {kind: [] for kind in PARTS}
     for kind, text in found:
         texts[kind].append(text or "")
     clock, due, updated, broken, *ids = json.loads(texts["world"][0])
@@ -323,63 +233,4 @@ def _as_seen(values: Sequence[Any], now: datetime) -> tuple[object, ...]:
         stale(reached or started, BROKER_STALE_AFTER),
         error,
         leads_until is not None and datetime.fromisoformat(leads_until) > now,
-    )
-
-
-@lru_cache(maxsize=100)  # a browser asks for the same tasks again and again
-def _statement(
-    vendor: str, now: str, long_ago: str, newest: int, task_ids: tuple[int, ...], note: str | None
-) -> str:
-    array = ARRAY[vendor]
-    run, process, lease = (model._meta.db_table for model in (TaskRun, Process, Lease))
-    leads = f"LEFT JOIN {lease} l ON l.name = 'beat' AND l.holder = p.boot_id"
-    living = f"{process} p {leads} WHERE p.stopped_at IS NULL"
-    runs = f"(SELECT id, task_id, status FROM {run} ORDER BY id DESC LIMIT {newest}) AS newest"
-    listed = ", ".join(map(str, sorted(task_ids))) or "NULL"
-    columns = ", ".join(map(ALL_OF[vendor].format, ("id", "task_id", "status")))
-    edits = LINES[vendor].format(SHORTER[vendor].format(array.format(EDIT_COLUMNS)))
-    due = f"CASE WHEN s.next_run_at <= {now} THEN 1 ELSE 0 END"
-    state = SHORTER[vendor].format(array.format(STATE_COLUMNS))
-    states = LINES[vendor].format(STATE[vendor].format(due, state))
-    edited = f"NOT EXISTS (SELECT 1 FROM {PeriodicTasks._meta.db_table} WHERE last_update = {_text(note)})"
-    parts = [
-        f"SELECT 'world' AS kind, {array.format(_world(now))} AS shown",
-        f"SELECT 'process', {array.format(PROCESS)} FROM {living}",
-        f"SELECT 'open', {array.format(OPEN_RUN)} FROM {run} WHERE open_since > '{long_ago}'",
-        f"SELECT 'newest', {array.format(columns)} FROM {runs}",
-        f"SELECT 'edits', {edits} FROM {EDIT_TABLES} WHERE t.id IN ({listed}) AND {edited}",
-        f"SELECT 'states', {states} FROM {STATE_TABLES} WHERE t.id IN ({listed})",
-    ]
-    return " UNION ALL ".join(parts)
-
-
-def _text(value: str | None) -> str:
-    return "NULL" if value is None else "'{}'".format(value.replace("'", "''"))
-
-
-PROCESS = "p.boot_id, p.last_seen_at, p.loop_at, p.broker_ok_at, p.started_at, p.recorder_error, l.until"
-OPEN_RUN = "id, task_id, status, queued_at, progress, process_id, reason"
-
-
-def _world(now: str) -> str:
-    """The clock, since when a task is due, what moves the header, then what there is of tasks and runs."""
-    run, task, state = (model._meta.db_table for model in (TaskRun, PeriodicTask, TaskState))
-    soft = [
-        f"(SELECT {what} FROM (SELECT id FROM {run} WHERE status = '{status}'"
-        f" ORDER BY id DESC LIMIT {SOFT_SEEN}) AS newest)"
-        for status in sorted(SOFT)
-        for what in ("COUNT(*)", "MIN(id)")
-    ]
-    due = f"FROM {state} s JOIN {task} t ON t.id = s.task_id WHERE t.enabled AND s.next_run_at <= {now}"
-    return ", ".join(
-        [
-            now,
-            f"(SELECT MIN(s.next_run_at) {due})",
-            f"(SELECT MAX(last_update) FROM {PeriodicTasks._meta.db_table})",
-            f"(SELECT COUNT(*) FROM {state} WHERE next_run_at IS NULL AND broken_reason > '')",
-            f"(SELECT COUNT(*) FROM {task})",
-            f"(SELECT MAX(id) FROM {task})",
-            f"(SELECT MIN(id) FROM {run})",
-            *soft,
-        ]
     )
