@@ -27,6 +27,10 @@ FAR_FROM_USUAL = 2.0
 """A duration this many times the usual one is worth saying."""
 
 
+SURELY_SHOWN = 40
+"""Letters of a schedule in words that have room in the list; hover and focus tell the longer ones whole."""
+
+
 class TaskRow:
     """What one row shows, worked out from the read model's :class:`~scheduled_tasks.overview.Row`."""
 
@@ -280,6 +284,7 @@ class TaskRow:
             "badges": self.badges_html,
             "description": self.description,
             "label": self.label,
+            "long_label": self.label if len(self.label) > SURELY_SHOWN else "",
             "raw": self.raw,
             "other_zone": self.other_zone,
             "next_iso": next_at.iso if next_at else "",

@@ -118,17 +118,17 @@ CHART_RUNS = 60
 def chart(runs: Sequence[Run], lines: Sequence[tuple[timedelta, str]], spoken: str) -> SafeString:
     """The newest runs as wider bars with a dotted line and a text at each of some durations."""
     shown = [(run.status, _seconds(run)) for run in reversed(runs[:CHART_RUNS])]
-    bars = Bars(58, 44, 9, 6, max((seconds for _status, seconds in shown), default=0.0))
+    bars = Bars(58, 44, 10, 7, max((seconds for _status, seconds in shown), default=0.0))
     drawn = bars.paths(shown, CHART_RUNS - len(shown))
     marks, texts, lowest = "", SafeString(""), bars.base + 11
     for length, text in lines:
         y = bars.base - bars.height(length.total_seconds())
-        marks += f"M0 {y + 0.5}H540"
+        marks += f"M0 {y + 0.5}H600"
         lowest = min(y + 4, lowest - 12)
-        texts += format_html('<text x="548" y="{}">{}</text>', lowest, text)
+        texts += format_html('<text x="608" y="{}">{}</text>', lowest, text)
     return format_html(
-        '<svg width="600" height="66" viewBox="0 0 600 66" role="img" aria-label="{}">{}'
-        '<path class="l2" d="M0 58.5H540"/><path class="l" d="{}"/>{}</svg>',
+        '<svg width="660" height="66" viewBox="0 0 660 66" role="img" aria-label="{}">{}'
+        '<path class="l2" d="M0 58.5H600"/><path class="l" d="{}"/>{}</svg>',
         spoken,
         mark_safe(drawn),  # noqa: S308 - numbers and class names only
         marks,

@@ -131,6 +131,45 @@ def test_script_speaks_the_readers_language(
 
 
 @pytest.mark.parametrize("language", ["en", "de", "fr", "es"])
+def test_states_and_icons_stay_where_they_belong(
+    browser: Browser, base_url: str, admin_user: User, log_in: LogIn, language: str
+) -> None:
+    tasks = [make_task("never"), make_task("manual")]
+    make_run(tasks[1], ago=55 * 60, trigger="manual", actor="anna")
+    context = browser.new_context(base_url=base_url, locale=language, reduced_motion="reduce")
+    page = log_in(context, admin_user)
+    for width in (1440, 1280, 1024, 390):
+        page.set_viewport_size({"width": width, "height": 900})
+        page.goto(LIST)
+        states = page.locator(".st-c-status")
+        assert not states.evaluate_all("all => all.some(each => each.scrollWidth > each.clientWidth)"), width
+        last = row(page, tasks[1]).locator(".st-c-last")
+        time, icon = (last.locator(part).first.bounding_box() for part in ("time", ".st-icon"))
+        assert time is not None
+        assert icon is not None
+        assert icon["y"] < time["y"] + time["height"], width
+    context.close()
+
+
+@pytest.mark.parametrize("language", ["en", "de", "fr", "es"])
+def test_ways_to_export_stand_beside_the_title(
+    browser: Browser, base_url: str, admin_user: User, log_in: LogIn, language: str
+) -> None:
+    context = browser.new_context(base_url=base_url, locale=language, reduced_motion="reduce")
+    page = log_in(context, admin_user)
+    page.goto(f"{LIST}../taskrun/")
+    for width in (1440, 1024, 390):
+        page.set_viewport_size({"width": width, "height": 900})
+        title = page.locator(".st-head h1").bounding_box()
+        assert title is not None
+        for name in ("CSV", "JSON"):
+            box = page.get_by_role("link", name=name).bounding_box()
+            assert box is not None
+            assert title["y"] < box["y"] + box["height"] / 2 < title["y"] + title["height"], width
+    context.close()
+
+
+@pytest.mark.parametrize("language", ["en", "de", "fr", "es"])
 def test_no_word_is_broken(
     browser: Browser, base_url: str, admin_user: User, log_in: LogIn, language: str
 ) -> None:

@@ -56,3 +56,14 @@ def test_it_is_accessible_and_scrolls_only_in_its_own_box(
     overflow = themed_page.locator(".st-tl-box").evaluate("box => box.scrollWidth > box.clientWidth")
     assert overflow is (width < 1440)
     assert violations(themed_page) == []
+
+
+@pytest.mark.parametrize("width", [1440, 1024, 390])
+def test_hours_stay_above_the_lanes(admin_page: Page, width: int) -> None:
+    for n in range(30):
+        make_task(f"task-{n:02}")
+    admin_page.set_viewport_size({"width": width, "height": 600})
+    admin_page.goto(f"{LIST}timeline/")
+    admin_page.get_by_role("row", name="task-29").scroll_into_view_if_needed()
+    expect(admin_page.get_by_role("row", name="task-29")).to_be_in_viewport()
+    expect(admin_page.locator(".st-tl thead")).to_be_in_viewport(ratio=0.3)

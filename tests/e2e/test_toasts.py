@@ -25,6 +25,14 @@ BUTTONS_COVERED = """() => [...document.querySelectorAll('.st-edit .st-btn')].fi
 }).map((button) => button.textContent)"""
 
 
+COVERED_AT_THE_EDGE = """() => [...document.querySelectorAll('.st .st-btn')].filter((button) => {
+    button.scrollIntoView({block: 'end', behavior: 'instant'});
+    const box = button.getBoundingClientRect();
+    const found = document.elementFromPoint((box.left + box.right) / 2, (box.top + box.bottom) / 2);
+    return !button.contains(found);
+}).map((button) => button.textContent)"""
+
+
 def test_message_leaves_after_six_seconds(clocked_page: Page) -> None:
     task = make_task()
     clocked_page.goto(LIST)
@@ -119,3 +127,13 @@ def test_message_leads_to_the_run(clocked_page: Page) -> None:
     toast(clocked_page, "purge is queued").get_by_role("link", name="View run").click()
     expect(clocked_page.get_by_role("heading", level=1)).to_contain_text("purge")
     assert f"/taskrun/{TaskRun.objects.get().pk}/" in clocked_page.url
+
+
+@pytest.mark.parametrize("size", [(390, 500), (390, 844), (1440, 500)])
+def test_without_a_script_no_message_covers_a_button(plain_page: Page, size: tuple[int, int]) -> None:
+    plain_page.set_viewport_size({"width": size[0], "height": size[1]})
+    plain_page.goto(f"{LIST}{make_task().pk}/schedule/")
+    plain_page.get_by_label("Cron expression").fill("0 24 * * *")
+    plain_page.get_by_role("button", name="Save").click()
+    expect(toast(plain_page, "not saved", "alert")).to_be_in_viewport(ratio=1)
+    assert plain_page.evaluate(COVERED_AT_THE_EDGE) == []

@@ -255,6 +255,78 @@ def test_details_of_a_tasks_runs_have_room(admin_page: Page, task: Any) -> None:
     assert details["width"] > 150
 
 
+def test_details_of_runs_have_room_in_the_drawer(admin_page: Page, task: Any) -> None:
+    admin_page.emulate_media(reduced_motion="reduce")
+    admin_page.set_viewport_size({"width": 1024, "height": 900})
+    admin_page.goto(LIST)
+    row(admin_page, task).get_by_label("View history").click()
+    details = admin_page.get_by_role("dialog").locator(".st-run td").last.bounding_box()
+    assert details is not None
+    assert details["width"] > 200
+
+
+@pytest.mark.parametrize("width", [1440, 1024])
+def test_long_schedule_is_cut_in_its_row_and_whole_on_focus_and_in_the_drawer(
+    admin_page: Page, transactional_db: None, width: int
+) -> None:
+    long, short = make_task("long", cron="*/7 3-5,9 1,15 * 1-5"), make_task("short")
+    admin_page.set_viewport_size({"width": width, "height": 900})
+    admin_page.goto(LIST)
+    label = row(admin_page, long).get_by_text("At 0, 7, 14").first
+    box = label.bounding_box()
+    assert box is not None
+    assert box["height"] <= 3 * 18
+    tip = row(admin_page, long).get_by_role("tooltip", include_hidden=True)
+    expect(tip).to_be_hidden()
+    label.focus()
+    expect(tip).to_be_visible()
+    expect(tip.get_by_text("(both the date and the weekday must match)")).to_be_visible()
+    expect(tip).to_contain_text("*/7 3-5,9 1,15 * 1-5")
+    expect(row(admin_page, short).get_by_role("tooltip", include_hidden=True)).to_have_text("0 3 * * *")
+    row(admin_page, long).get_by_label("View history").click()
+    expect(admin_page.get_by_role("dialog").get_by_text("the weekday must match)")).to_be_visible()
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_note_of_a_disabled_task_is_read_at_every_width(
+    admin_page: Page, transactional_db: None, width: int
+) -> None:
+    task = make_task(enabled=False)
+    TaskState.objects.create(task_id=task.pk, pause_note="Until the audit", paused_by_name="anna")
+    admin_page.set_viewport_size({"width": width, "height": 900})
+    admin_page.goto(LIST)
+    expect(row(admin_page, task).get_by_text("Until the audit").locator("visible=true")).to_have_count(1)
+
+
+def test_facts_of_a_run_stand_in_one_column_on_a_phone(phone: Page, task: Any) -> None:
+    phone.goto(LIST)
+    row(phone, task).get_by_label("View history").tap()
+    drawer = phone.get_by_role("dialog")
+    drawer.locator(".st-run").first.get_by_role("button").tap()
+    values = drawer.locator(".st-twice dd")
+    expect(values.first).to_be_visible()
+    assert len(set(values.evaluate_all("all => all.map(each => each.getBoundingClientRect().left)"))) == 1
+
+
+def test_message_of_one_line_is_one_line_high_by_touch(phone: Page, task: Any) -> None:
+    phone.goto(LIST)
+    row(phone, task).get_by_role("switch").tap()
+    message = toast(phone, "is disabled")
+    heights = message.evaluate("box => [box, box.querySelector('p')].map(each => each.offsetHeight)")
+    assert heights[0] == heights[1] + 24
+
+
+def test_long_schedule_is_whole_on_a_card(phone: Page, transactional_db: None) -> None:
+    task = make_task(cron="*/7 3-5,9 1,15 * 1-5")
+    phone.goto(LIST)
+    label = row(phone, task).get_by_text("At 0, 7, 14").first
+    assert label.evaluate("label => label.scrollHeight <= label.clientHeight")
+    label.tap()
+    tip = row(phone, task).get_by_role("tooltip")
+    expect(tip).to_be_visible()
+    expect(tip.get_by_text("At 0, 7, 14")).to_be_hidden()
+
+
 def test_name_of_a_task_is_not_squeezed_by_its_buttons(admin_page: Page, task: Any) -> None:
     admin_page.set_viewport_size({"width": 640, "height": 900})
     admin_page.goto(f"{LIST}{task.pk}/change/")
@@ -312,7 +384,7 @@ def test_every_page_fits_its_width(admin_page: Page, task: Any, width: int) -> N
         assert admin_page.evaluate("document.scrollingElement.scrollWidth <= innerWidth"), path
 
 
-@pytest.mark.parametrize(("width", "wide"), [(1440, 640), (390, 390)])
+@pytest.mark.parametrize(("width", "wide"), [(1440, 720), (390, 390)])
 def test_drawer_comes_from_the_right(admin_page: Page, task: Any, width: int, wide: int) -> None:
     admin_page.emulate_media(reduced_motion="reduce")
     admin_page.set_viewport_size({"width": width, "height": 900})
