@@ -248,6 +248,7 @@ def test_changes_are_listed_with_who_and_what(admin_client: Client) -> None:
     text = admin_client.get(f"{LIST}{task.pk}/history/").content.decode()
     assert "Disabled." in text
     assert "admin" in text
+    assert f"<h1>Change history: {task.name}</h1>" in text
 
 
 RUNS = "/admin/scheduled_tasks/taskrun/"

@@ -69,6 +69,9 @@ class ScheduledTask(PeriodicTask):
         verbose_name = _("scheduled task")
         verbose_name_plural = _("scheduled tasks")
 
+    def __str__(self) -> str:
+        return str(self.name)
+
     @property
     def state(self) -> TaskState:
         """This task's :class:`TaskState`, or an unsaved one with the defaults."""

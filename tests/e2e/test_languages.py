@@ -152,6 +152,24 @@ def test_states_and_icons_stay_where_they_belong(
 
 
 @pytest.mark.parametrize("language", ["en", "de", "fr", "es"])
+def test_who_started_a_run_has_room(
+    browser: Browser, base_url: str, admin_user: User, log_in: LogIn, language: str
+) -> None:
+    task = make_task()
+    make_run(task, trigger="manual", actor="admin")
+    size = {"width": 1024, "height": 900}
+    context = browser.new_context(base_url=base_url, locale=language, viewport=size, reduced_motion="reduce")
+    page = log_in(context, admin_user)
+    page.goto(f"{LIST}{task.pk}/change/")
+    whole = "text => text.scrollWidth <= text.clientWidth"
+    assert page.locator(".st-r-trig .st-one").evaluate(whole)
+    page.goto(LIST)
+    row(page, task).locator(".st-hist").click()
+    assert page.locator("#st-drawer .st-r-trig .st-one").evaluate(whole)
+    context.close()
+
+
+@pytest.mark.parametrize("language", ["en", "de", "fr", "es"])
 def test_ways_to_export_stand_beside_the_title(
     browser: Browser, base_url: str, admin_user: User, log_in: LogIn, language: str
 ) -> None:
