@@ -30,8 +30,8 @@ SHORTER = {"sqlite": "{}", "postgresql": "MD5({})", "mysql": "MD5({})"}
 
 LINES = {
     "sqlite": "GROUP_CONCAT({}, '\n')",
-    "postgresql": "STRING_AGG({}, '\n' ORDER BY t.id)",
-    "mysql": "GROUP_CONCAT({} ORDER BY t.id SEPARATOR '\n')",
+    "postgresql": "STRING_AGG({}, '\n' ORDER BY {})",
+    "mysql": "GROUP_CONCAT({} ORDER BY {} SEPARATOR '\n')",
 }
 """All tasks as one text, a line each: where nothing has moved, it need not be taken apart."""
 
@@ -39,7 +39,7 @@ PARTS = ("world", "process", "open", "newest", "edits", "states")
 """The kinds of rows that the statement has."""
 
 NOT_SHOWN = {"last_run_at", "total_run_count", "date_changed", "accounted_until", "enabled_since"}
-LIVE = ("t.enabled", "s.next_run_at", "s.broken_reason", "s.skip_next", "s.pause_note")
+LIVE = ("s.next_run_at", "s.broken_reason", "s.skip_next", "s.pause_note")
 """What beat and this page change without a note in :class:`PeriodicTasks`."""
 
 SOFT_SEEN = 1000
@@ -53,7 +53,6 @@ def _columns(model: type[Model], alias: str) -> list[str]:
     return [column for column in columns if column not in LIVE]
 
 
-STATE_TABLES = f"{PeriodicTask._meta.db_table} t LEFT JOIN {TaskState._meta.db_table} s ON s.task_id = t.id"
 STATE_COLUMNS = ", ".join(LIVE)
 EDIT_COLUMNS = ", ".join(
     [
@@ -66,7 +65,8 @@ EDIT_COLUMNS = ", ".join(
         *_columns(ClockedSchedule, "k"),
     ]
 )
-EDIT_TABLES = f"""{STATE_TABLES}
+EDIT_TABLES = f"""{PeriodicTask._meta.db_table} t
+    LEFT JOIN {TaskState._meta.db_table} s ON s.task_id = t.id
     LEFT JOIN {CodeDefault._meta.db_table} d ON d.task_id = t.id
     LEFT JOIN {CrontabSchedule._meta.db_table} c ON c.id = t.crontab_id
     LEFT JOIN {IntervalSchedule._meta.db_table} i ON i.id = t.interval_id
@@ -81,11 +81,9 @@ class Fingerprint(Expression):
 
     def as_sql(self, compiler: Any, connection: BaseDatabaseWrapper) -> tuple[str, tuple[()]]:
         task = connection.ops.quote_name(PeriodicTask._meta.db_table)
-        edits, state = (
-            f"(SELECT {ARRAY[connection.vendor].format(columns)} FROM {tables} WHERE t.id = {task}.id)"
-            for columns, tables in ((EDIT_COLUMNS, EDIT_TABLES), (STATE_COLUMNS, STATE_TABLES))
-        )
-        return _joined(connection.vendor, edits, "'\n'", state), ()
+        edits, state = (ARRAY[connection.vendor].format(columns) for columns in (EDIT_COLUMNS, STATE_COLUMNS))
+        both = _joined(connection.vendor, edits, "'\n'", state)
+        return f"(SELECT {both} FROM {EDIT_TABLES} WHERE t.id = {task}.id)", ()
 
 
 @lru_cache(maxsize=100)  # a browser asks for the same tasks again and again
@@ -102,8 +100,8 @@ def statement(
     columns = ", ".join(map(ALL_OF[vendor].format, ("id", "task_id", "status")))
     edits, state = (SHORTER[vendor].format(array.format(text)) for text in (EDIT_COLUMNS, STATE_COLUMNS))
     due = f"CASE WHEN s.next_run_at <= {now} THEN 1 ELSE 0 END"
-    edits = LINES[vendor].format(_joined(vendor, "t.id", "' '", edits))
-    states = LINES[vendor].format(_joined(vendor, "t.id", "' '", due, "' '", state))
+    edits = LINES[vendor].format(_joined(vendor, "t.id", "' '", edits), "t.id")
+    states = LINES[vendor].format(_joined(vendor, "s.task_id", "' '", due, "' '", state), "s.task_id")
     edited = f"NOT EXISTS (SELECT 1 FROM {PeriodicTasks._meta.db_table} WHERE last_update = {_text(note)})"
     parts = {
         "world": f"{array.format(_world(now))} AS shown",
@@ -111,7 +109,7 @@ def statement(
         "open": f"{array.format(OPEN_RUN)} FROM {run} WHERE open_since > '{long_ago}'",
         "newest": f"{array.format(columns)} FROM {runs}",
         "edits": f"{edits} FROM {EDIT_TABLES} WHERE t.id IN ({listed}) AND {edited}",
-        "states": f"{states} FROM {STATE_TABLES} WHERE t.id IN ({listed})",
+        "states": f"{states} FROM {TaskState._meta.db_table} s WHERE s.task_id IN ({listed})",
     }
     return " UNION ALL ".join(f"SELECT '{kind}' AS kind, {text}" for kind, text in parts.items())
 

@@ -10,7 +10,6 @@ import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from functools import cached_property
 from hashlib import md5, sha1
 from time import monotonic
 from typing import Any
@@ -38,7 +37,7 @@ LASTS = 60.0
 ``QuerySet.update()``, which beat does not see either."""
 
 MOST = 200
-"""Lists of which the edits are kept per process, of some 30 kB each."""
+"""Lists of which the edits are kept per process, of some 15 kB each."""
 
 NEWEST = 50
 """How many of the newest runs are told one by one."""
@@ -62,7 +61,7 @@ class Stamp:
     """The database's clock."""
 
     edits: tuple[object, ...]
-    """Moves with an edit of any task or schedule: the note of it, or the listed tasks themselves."""
+    """Moves with an edit of any task or schedule that is noted, and of the listed ones in any case."""
 
     stored: Mapping[int, int]
     """The :func:`mark` of each listed task."""
@@ -95,10 +94,10 @@ def digest(*shown: object) -> str:
 
 def mark(fingerprint: str) -> int:
     """A number, in this process, that moves with a task's fingerprint."""
-    parts = fingerprint.split("\n")
-    if connections[TaskRun.objects.db].vendor == "sqlite":
-        return hash((*parts,))
-    return hash((*(md5(part.encode(), usedforsecurity=False).hexdigest() for part in parts),))
+    edits, state = fingerprint.split("\n")
+    if connections[TaskRun.objects.db].vendor != "sqlite":
+        edits, state = (md5(part.encode(), usedforsecurity=False).hexdigest() for part in (edits, state))
+    return hash((hash(edits), state))
 
 
 @dataclass(frozen=True)
@@ -112,31 +111,26 @@ class Edits:
     """Since when this process has seen that note."""
 
     read_at: float
-    _text: str
+    version: str
+    """Moves with them."""
+
+    by_task: Mapping[int, int]
+    """A number for each task that moves with it."""
 
     @property
     def lasting(self) -> bool:
         """Whether they need not be read again as long as the note is the same."""
         return self.read_at >= self.noted_at + SETTLES and monotonic() < self.read_at + LASTS
 
-    @cached_property
-    def version(self) -> str:
-        """Moves with them."""
-        return digest(self._text)
-
-    @cached_property
-    def by_task(self) -> Mapping[int, str]:
-        """The edited part of each task's fingerprint, shortened."""
-        return {int(pk): text for pk, text in _lines(self._text)}
-
 
 _edits: dict[tuple[int, ...], Edits] = {}
 
 
-def _keep(listed: tuple[int, ...], note: str | None, text: str) -> Edits:
-    now, before = monotonic(), _edits.pop(listed, None)
-    noted_at = before.noted_at if before and before.note == note else now
-    _edits[listed] = found = Edits(note, noted_at, now, text)
+def _keep(listed: tuple[int, ...], note: str | None, text: str, read_at: float) -> Edits:
+    before = _edits.pop(listed, None)
+    noted_at = before.noted_at if before and before.note == note else monotonic()
+    by_task = {int(pk): hash(edits) for pk, edits in _lines(text)}
+    _edits[listed] = found = Edits(note, noted_at, read_at, digest(text), by_task)
     for oldest in [*_edits][:-MOST]:
         _edits.pop(oldest, None)
     return found
@@ -169,12 +163,11 @@ class Reading:
         """The same as a stamp."""
         newest = (column or [] for column in json.loads(self._newest))
         states = {int(pk): text for pk, text in _lines(self._states)}
-        edits = self._edits.by_task
         return Stamp(
             common=digest(*self._common),
             at=self.at,
             edits=(self._edits.note, self._edits.version),
-            stored={pk: hash((edits.get(pk), text[2:])) for pk, text in states.items()},
+            stored={pk: hash((edits, states.get(pk, "")[2:])) for pk, edits in self._edits.by_task.items()},
             due=frozenset(pk for pk, text in states.items() if text[0] == "1"),
             opened={pk: (task, repr(rest)) for pk, task, *rest in self._opened},
             newest={pk: (task, status) for pk, task, status in zip(*newest, strict=True)},
@@ -188,6 +181,7 @@ def read(task_ids: Iterable[int]) -> Reading:
     listed = tuple(task_ids)
     known = _edits.get(listed)
     note = known.note if known and known.lasting else None
+    begun_at = monotonic()
     with connection.cursor() as cursor:
         cursor.execute(statement(connection.vendor, now_sql(connection), long_ago, NEWEST, listed, note))
         found = cursor.fetchall()
@@ -195,14 +189,15 @@ def read(task_ids: Iterable[int]) -> Reading:
     for kind, text in found:
         texts[kind].append(text or "")
     clock, due, updated, broken, *ids = json.loads(texts["world"][0])
-    edits = known if known and note and updated == note else _keep(listed, updated, texts["edits"][0])
+    if known is None or note is None or updated != note:
+        known = _keep(listed, updated, texts["edits"][0], begun_at)
     now = datetime.fromisoformat(clock)
     opened = [json.loads(text) for text in texts["open"]]
     processes = sorted(_as_seen(json.loads(text), now) for text in texts["process"])
     common = (ids, processes, _turn(due, opened, now))
     (newest,), (states,) = texts["newest"], texts["states"]
-    moving = (*common, updated, broken, newest, *sorted(texts["open"]), edits.version, states)
-    return Reading(digest(*moving), told_by_clock(now), common, opened, newest, edits, states)
+    moving = (*common, updated, broken, newest, *sorted(texts["open"]), known.version, states)
+    return Reading(digest(*moving), told_by_clock(now), common, opened, newest, known, states)
 
 
 def _turn(due: str | None, opened: Iterable[Sequence[Any]], now: datetime) -> int:

@@ -254,7 +254,7 @@ def _pause(known: CodeDefault, task: ScheduledTask | None, now: datetime) -> Non
     known.gone_since = now
     known.save(update_fields=["gone_since"])
     if task is None or not task.enabled:
-        PeriodicTasks.update_changed()
+        PeriodicTasks.update_changed()  # nothing else tells the page to read the task again
         return
     state = task.state
     before = copy(state)

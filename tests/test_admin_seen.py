@@ -9,15 +9,28 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from django.contrib import admin
+from django.contrib.auth.models import User
 from django.db import connection
-from django.test import Client
+from django.http import HttpRequest
+from django.test import Client, RequestFactory
 from django.test.utils import CaptureQueriesContext
 from django_celery_beat.models import PeriodicTasks
 
 from scheduled_tasks import schedules, stamps
 from scheduled_tasks.admin import rendered, seen
 from scheduled_tasks.admin.rows import Rows
-from scheduled_tasks.models import ScheduledTask, Status, TaskRun, TaskState, UtcNow, database_now
+from scheduled_tasks.admin.tasks import ScheduledTaskAdmin
+from scheduled_tasks.beat.records import retire
+from scheduled_tasks.models import (
+    ProcessKind,
+    ScheduledTask,
+    Status,
+    TaskRun,
+    TaskState,
+    UtcNow,
+    database_now,
+)
 from tests.factories import make_process, make_run, make_task
 from tests.test_admin_list import CHANGES, LIST, html, keys, poll, statements
 
@@ -506,7 +519,7 @@ def calm(client: Client, later: Callable[[float], None], query: str = "") -> Bro
     return browser
 
 
-UNNOTED = ("change_description", "gone_from_code")
+UNNOTED = ("change_description", "disable", "gone_from_code")
 
 
 @pytest.mark.parametrize("change", [change for change in CHANGES if change.__name__ not in UNNOTED])
@@ -596,3 +609,70 @@ def test_rows_in_the_order_of_their_runs_are_asked_for(
     assert f'id="st-row-{second.pk}"' in text
     if query == "state=failing":
         assert f'hx-swap-oob="afterend:#st-row-{first.pk}"' in text
+
+
+def test_what_beat_retires_is_noted(admin_client: Client, later: Callable[[float], None]) -> None:
+    """No worker listens to its queue, which does not matter any more."""
+    make_process(boot_id="w", queues=["celery"])
+    make_process(ProcessKind.BEAT, boot_id="b")
+    task = accounted("over")
+    ScheduledTask.objects.filter(pk=task.pk).update(queue="slow")
+    browser = calm(admin_client, later)
+    assert "“slow”" in browser.ask("").content.decode()
+    retire([task.pk], database_now())
+    text = browser.refresh()
+    assert f'id="st-row-{task.pk}"' in text
+    assert "Paused" in text
+    assert "“slow”" not in text
+
+
+def test_an_edit_while_tasks_are_read_is_not_missed(
+    admin_client: Client, later: Callable[[float], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Their reading may take as long as a note takes to settle."""
+    task, _run = busy_task()
+    browser = Browser(admin_client)
+
+    def slow(*args: Any) -> Any:
+        later(stamps.SETTLES)
+        return keep(*args)
+
+    keep = stamps._keep
+    monkeypatch.setattr(stamps, "_keep", slow)
+    browser.ask(browser.version)
+    monkeypatch.setattr(stamps, "_keep", keep)
+    ScheduledTask.objects.filter(pk=task.pk).update(description="new")
+    assert ">new<" in browser.refresh()
+
+
+@pytest.mark.parametrize("query", ["total_run_count__gt=0", "enabled__exact=1&total_run_count__gt=0"])
+def test_rows_chosen_by_what_is_not_noted_are_asked_for(
+    admin_client: Client, later: Callable[[float], None], query: str
+) -> None:
+    gone, kept = accounted("gone"), accounted("kept")
+    ScheduledTask.objects.update(total_run_count=1)
+    make_run(kept)
+    browser = calm(admin_client, later, query)
+    ScheduledTask.objects.filter(pk=gone.pk).update(total_run_count=0)
+    make_run(kept)
+    assert f'<tr id="st-row-{gone.pk}" hx-swap-oob="delete">' in browser.refresh()
+
+
+def test_lists_with_several_values_of_a_filter_are_told_apart(rf: RequestFactory) -> None:
+    lists = ScheduledTaskAdmin(ScheduledTask, admin.site)
+    assert lists.list_name(rf.get(f"{LIST}?name=a&name=b")) != lists.list_name(rf.get(f"{LIST}?name=b"))
+
+
+def test_viewers_who_may_have_other_rows_share_no_list(rf: RequestFactory) -> None:
+    class Own(ScheduledTaskAdmin):
+        def get_queryset(self, request: HttpRequest) -> Any:
+            return super().get_queryset(request).filter(name=request.user.get_username())
+
+    def names(of: type[ScheduledTaskAdmin]) -> set[Any]:
+        requests = [rf.get(LIST), rf.get(LIST)]
+        for pk, request in enumerate(requests):
+            request.user = User(pk=pk)
+        return {of(ScheduledTask, admin.site).list_name(request) for request in requests}
+
+    assert len(names(ScheduledTaskAdmin)) == 1
+    assert len(names(Own)) == 2

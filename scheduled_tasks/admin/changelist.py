@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from django.contrib import admin
 from django.contrib.admin.templatetags.admin_list import result_headers
-from django.contrib.admin.views.main import ORDER_VAR, PAGE_VAR, ChangeList
+from django.contrib.admin.views.main import ALL_VAR, ORDER_VAR, PAGE_VAR, SEARCH_VAR, ChangeList
 from django.core.paginator import Paginator
 from django.db.models import DurationField, ExpressionWrapper, F, OuterRef, QuerySet, Subquery
 from django.http import HttpRequest
@@ -91,7 +91,7 @@ class TaskChangeList(ChangeList):
     def remember(self) -> None:
         """Let the next look at this list in this process read only what has moved since this one."""
         if self.look:
-            by_edits = ORDER_VAR not in self.params and STATE not in self.params
+            by_edits = self.params.keys() <= {SEARCH_VAR, ALL_VAR}
             self.look.keep(self.rows.keys, self.summary, by_edits=by_edits)
 
     @property

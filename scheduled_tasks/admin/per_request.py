@@ -1,4 +1,4 @@
-"""What is read once per request."""
+"""What a request for a list is answered with, and what this process knows of it already."""
 
 from __future__ import annotations
 

@@ -132,7 +132,7 @@ class ScheduledTaskAdmin(TaskChanges):
         if not all(pk.isdecimal() and len(pk) < 19 for pk in request.POST.getlist(ACTION_CHECKBOX_NAME)):
             raise BadRequest
         if request.method == "GET":
-            request.scheduled_tasks_look = memory.look(_list_name(request))  # type: ignore[attr-defined]
+            request.scheduled_tasks_look = memory.look(self.list_name(request))  # type: ignore[attr-defined]
         response = super().changelist_view(request, extra_context)
         if request.method == "POST" and from_script(request):
             return self.answer_selected(request)
@@ -159,7 +159,7 @@ class ScheduledTaskAdmin(TaskChanges):
         version = self.list_version(request, found.text)
         if sent_version == version:
             return HttpResponseNotModified(headers={"ETag": sent})
-        request.scheduled_tasks_look = memory.look_at(_list_name(request), found.stamp())  # type: ignore[attr-defined]
+        request.scheduled_tasks_look = memory.look_at(self.list_name(request), found.stamp())  # type: ignore[attr-defined]
         try:
             refresh, summary = self.refresh(request, shown)
         except IncorrectLookupParameters as error:
@@ -257,6 +257,13 @@ class ScheduledTaskAdmin(TaskChanges):
         title %= {"name": task.name}
         return self.show_form(request, task, title, "admin/scheduled_tasks/_pause.html")
 
+    def list_name(self, request: HttpRequest) -> Hashable:
+        """What lists are remembered by: keys differ by language, and tasks may by host."""
+        own_rows = type(self).get_queryset is not ScheduledTaskAdmin.get_queryset  # perhaps each viewer's
+        viewer = request.user.pk if own_rows else None
+        query = tuple((name, *values) for name, values in sorted(request.GET.lists()))
+        return get_language(), request.META.get("HTTP_HOST"), viewer, query
+
     def list_version(self, request: HttpRequest, stamp: str) -> str:
         """Moves with everything visible on a list of tasks, but not with the time that passes."""
         rights = (*self._rights(request), self.may_use_beat(request))
@@ -271,21 +278,17 @@ KEY = re.compile(r"(?<![^.])([0-9]{1,18}):(\w+)")
 
 def _parse_keys(request: HttpRequest) -> Mapping[int, str]:
     """The rows the script shows: ``"12:a1b2.13:c3d4"`` taken out of the query string, as key by task."""
-    request.GET, keys = _parsed(request.META.get("QUERY_STRING", ""), request.encoding)  # type: ignore[assignment]
-    return keys
+    sent, query = request.GET, QueryDict(mutable=True)
+    for name, values in sent.lists():
+        if name != "rows":
+            query.setlist(name, values)
+    request.GET = query  # type: ignore[assignment]
+    return _keys(".".join(sent.getlist("rows")))
 
 
 @lru_cache(maxsize=100)  # of a list that does not change, every refresh sends the same
-def _parsed(query_string: str, encoding: str | None) -> tuple[QueryDict, Mapping[int, str]]:
-    query = QueryDict(query_string, mutable=True, encoding=encoding)
-    rows = query.pop("rows", [])
-    query._mutable = False
-    return query, MappingProxyType({int(pk): key for pk, key in KEY.findall(".".join(rows))})
-
-
-def _list_name(request: HttpRequest) -> Hashable:
-    """What lists are remembered by: keys differ by language, and tasks may by host."""
-    return get_language(), request.META.get("HTTP_HOST"), *sorted(request.GET.items())
+def _keys(sent: str) -> Mapping[int, str]:
+    return MappingProxyType({int(pk): key for pk, key in KEY.findall(sent)})
 
 
 def _place(before: int) -> str:

@@ -192,10 +192,12 @@ def _plain(rows: Iterable[tuple[Any, ...]], adapted: Callable[[datetime], Any]) 
 
 
 def retire(task_ids: Sequence[int], now: datetime) -> None:
-    """Disable tasks that are over, as django-celery-beat's own scheduler does."""
+    """Disable tasks that are over, as django-celery-beat's own scheduler does, but let everybody know."""
     for chunk in chunks(task_ids):
         tasks = PeriodicTask.objects.filter(pk__in=chunk, enabled=True)
         tasks.update(enabled=False, total_run_count=0, last_run_at=None, date_changed=now)
+    if task_ids:
+        PeriodicTasks.update_changed()
 
 
 def write_back(fired: dict[int, tuple[datetime, int]]) -> None:
