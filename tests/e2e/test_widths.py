@@ -270,12 +270,16 @@ def test_long_schedule_is_cut_in_its_row_and_whole_on_focus_and_in_the_drawer(
     admin_page: Page, transactional_db: None, width: int
 ) -> None:
     long, short = make_task("long", cron="*/7 3-5,9 1,15 * 1-5"), make_task("short")
+    usual = make_task("usual", cron="*/10 * * * *")
     admin_page.set_viewport_size({"width": width, "height": 900})
     admin_page.goto(LIST)
     label = row(admin_page, long).get_by_text("At 0, 7, 14").first
     box = label.bounding_box()
     assert box is not None
     assert box["height"] <= 3 * 18
+    line = row(admin_page, usual).get_by_text("Every 10 minutes").bounding_box()
+    assert line is not None
+    assert line["height"] <= 18
     tip = row(admin_page, long).get_by_role("tooltip", include_hidden=True)
     expect(tip).to_be_hidden()
     label.focus()
@@ -306,6 +310,21 @@ def test_facts_of_a_run_stand_in_one_column_on_a_phone(phone: Page, task: Any) -
     values = drawer.locator(".st-twice dd")
     expect(values.first).to_be_visible()
     assert len(set(values.evaluate_all("all => all.map(each => each.getBoundingClientRect().left)"))) == 1
+
+
+def test_durations_beside_the_chart_are_whole_on_a_phone(phone: Page, transactional_db: None) -> None:
+    task = make_task()
+    for ago in (200, 100):
+        make_run(task, ago=ago, took=30)
+    phone.goto(LIST)
+    row(phone, task).get_by_label("View history").tap()
+    texts = phone.locator(".st-chart text")
+    expect(texts).to_have_count(2)
+    tops = texts.evaluate_all("all => all.map(each => each.getBoundingClientRect().top)")
+    shown = phone.locator(".st-chart").evaluate(
+        "chart => chart.getBoundingClientRect().top + parseFloat(getComputedStyle(chart).paddingTop)"
+    )
+    assert min(tops) >= shown
 
 
 def test_message_of_one_line_is_one_line_high_by_touch(phone: Page, task: Any) -> None:
