@@ -56,7 +56,7 @@ class TaskChanges(TaskPages):
                 text = _("%(name)s is disabled. Run now still works.")
         except Refused as refusal:
             return self.refuse(request, pk, refusal)
-        return self.answer(request, pk, Toast(text % {"name": task.name}))
+        return self.answer(request, pk, Toast(text % {"name": task.name}, about=pk))
 
     @needs(Action.CHANGE, method="POST")
     def skip_view(self, request: HttpRequest, pk: int) -> HttpResponse:
@@ -67,7 +67,7 @@ class TaskChanges(TaskPages):
         except Refused as refusal:
             return self.refuse(request, pk, refusal)
         text = _("%(name)s skips its next run.") if skip else _("%(name)s does not skip its next run.")
-        return self.answer(request, pk, Toast(text % {"name": task.name}))
+        return self.answer(request, pk, Toast(text % {"name": task.name}, about=pk))
 
     @needs(Action.CHANGE, method="POST")
     def default_view(self, request: HttpRequest, pk: int) -> HttpResponse:

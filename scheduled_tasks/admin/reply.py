@@ -20,6 +20,8 @@ class Toast:
     text: str
     link: tuple[str, str] | None = None
     is_error: bool = False
+    about: int | None = None
+    """The task whose state it tells: it takes the place of an earlier one about it."""
 
     @property
     def html(self) -> SafeString:

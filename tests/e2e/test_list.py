@@ -109,6 +109,21 @@ def test_raw_cron_shows_on_hover_and_on_focus(admin_page: Page, transactional_db
     expect(tip).to_be_visible()
 
 
+def test_escape_takes_the_tip_away_until_the_focus_comes_again(admin_page: Page) -> None:
+    task = make_task()
+    admin_page.goto(LIST)
+    tip = row(admin_page, task).get_by_role("tooltip", include_hidden=True)
+    label = row(admin_page, task).locator(".st-sched > [tabindex]")
+    label.focus()
+    expect(tip).to_be_visible()
+    admin_page.keyboard.press("Escape")
+    expect(tip).to_be_hidden()
+    expect(label).to_be_focused()
+    label.blur()
+    label.focus()
+    expect(tip).to_be_visible()
+
+
 def test_edit_saves_with_enter_and_shows_the_new_label(admin_page: Page, transactional_db: None) -> None:
     task = make_task(zone="Europe/Paris")
     admin_page.goto(LIST)

@@ -45,6 +45,18 @@ def test_message_leaves_after_six_seconds(clocked_page: Page) -> None:
     expect(message).to_have_count(0)
 
 
+def test_message_about_a_task_takes_the_place_of_the_one_before(admin_page: Page) -> None:
+    tasks = [make_task(), make_task("other")]
+    admin_page.goto(LIST)
+    for task in tasks:
+        row(admin_page, task).get_by_role("switch").click()
+        expect(toast(admin_page, f"{task.name} is disabled")).to_be_visible()
+    row(admin_page, tasks[0]).get_by_role("switch").click()
+    expect(toast(admin_page, "purge is enabled")).to_be_visible()
+    expect(toast(admin_page, "purge is disabled")).to_have_count(0)
+    expect(toast(admin_page, "other is disabled")).to_be_visible()
+
+
 def test_message_stays_while_the_pointer_is_on_it(clocked_page: Page) -> None:
     task = make_task()
     clocked_page.goto(LIST)

@@ -95,8 +95,9 @@ function toast(text, isError = true) {
 function watchToasts() {
   for (const box of toasts.querySelectorAll(".st-toast:not([data-st-seen])")) {
     box.dataset.stSeen = "";
-    const repeats = [...toasts.children].filter((other) => other !== box && other.textContent === box.textContent);
-    for (const repeat of repeats) repeat.remove();
+    const { stAbout: about } = box.dataset;
+    const outdated = (other) => other.textContent === box.textContent || (about && other.dataset.stAbout === about);
+    for (const other of [...toasts.children]) if (other !== box && outdated(other)) other.remove();
     if (box.getAttribute("role") === "alert") continue;
     const leave = () => (box.matches(":hover, :focus-within") ? setTimeout(leave, 1000) : box.remove());
     setTimeout(leave, TOAST);
@@ -574,6 +575,7 @@ document.addEventListener("keydown", (event) => {
       menu.querySelector("summary").focus();
     }
     if (editor) event.preventDefault();
+    dismissTips();
   }
   if (event.key === "/" && !event.target.closest?.("input, select, textarea") && !drawer.open) {
     const search = page.querySelector(".st-search input");
@@ -581,6 +583,16 @@ document.addEventListener("keydown", (event) => {
     if (search) event.preventDefault();
   }
 });
+
+/* They come again when the pointer or the focus does. */
+function dismissTips() {
+  for (const tipped of document.querySelectorAll(".st-sched:is(:hover, :focus-within)")) {
+    tipped.classList.add("is-dismissed");
+    for (const left of ["pointerleave", "focusout"]) {
+      tipped.addEventListener(left, () => tipped.classList.remove("is-dismissed"), { once: true });
+    }
+  }
+}
 
 /* A menu that would open below the window opens upwards. */
 document.addEventListener("toggle", (event) => {
