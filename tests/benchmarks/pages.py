@@ -26,7 +26,7 @@ def run(options: Options) -> list[Figure]:
         per_task = max(20, options.many(RUNS_PER_TASK))
         say(f"pages on {kind}, {TASKS * per_task:,} runs")
         with site(kind) as place, site(kind) as other:
-            module, rounds = "tests.benchmarks.pages_rounds", str(2 * options.rounds)
+            module, rounds = "tests.benchmarks.pages_rounds", str(8 * options.rounds)
             found = place.measure(module, str(TASKS), str(per_task), rounds, mode="all")
             found |= _beside_few(place, other, LOOKS * options.rounds)
             group = f"pages, {place.name}, {TASKS:,} tasks, {TASKS * per_task:,} runs"
