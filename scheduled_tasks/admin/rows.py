@@ -24,9 +24,9 @@ class Refresh:
 
 
 class Rows:
-    """A page of the list: ``look`` is what is known of it, ``page`` its tasks where these are not known."""
+    """A page of the list: ``look`` is what is known of it, ``page`` its tasks, read where they are not."""
 
-    def __init__(self, facts: Facts, look: Look | None, page: ScheduledTaskQuerySet | None = None) -> None:
+    def __init__(self, facts: Facts, look: Look | None, page: ScheduledTaskQuerySet) -> None:
         self.facts = facts
         self._look = look
         self._page = page
@@ -34,16 +34,16 @@ class Rows:
     @cached_property
     def keys(self) -> dict[int, str]:
         """The keys of the rows, in their order; empty where only the row can tell."""
-        known = self._look and self._look.known
-        if self._page is None:
-            return dict(known.keys) if known else {}
-        if not known:
+        known = self._look.known if self._look else None
+        if known and known.complete:
+            return dict(known.keys)
+        if known is None:
             return overview.keys(overview.stored(self._page), self.facts)
         return {pk: known.keys.get(pk, "") for pk in self._page.values_list("pk", flat=True)}
 
     def all(self) -> list[TaskRow]:
         """Every row, in order."""
-        rows = self._made(self._page or [])
+        rows = self._made(self._page)
         self.keys = {task.pk: task.row.lasting_key for task in rows}
         return rows
 

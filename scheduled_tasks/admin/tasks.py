@@ -180,7 +180,8 @@ class ScheduledTaskAdmin(TaskChanges):
         """What has changed on the list that is asked for, and its header; both are remembered."""
         look = look_of(request)
         if look and look.known and look.known.complete:
-            rows, summary = Rows(facts_of(request), look), summary_of(request)
+            rows = Rows(facts_of(request), look, ScheduledTask.objects.none())
+            summary = summary_of(request)
             refresh = rows.refresh(shown)
             look.keep(rows.keys, summary, by_edits=True)
             return refresh, summary
