@@ -82,8 +82,8 @@ class Browser:
         self.refresh()
 
     def ask(self, version: str) -> Any:
-        address = f"{LIST}rows/?{self.query}&rows={self.shown}"
-        return self.client.get(address, headers={"HX-Request": "true", "If-None-Match": version})
+        headers = {"HX-Request": "true", "ST-Rows": self.shown, "If-None-Match": version}
+        return self.client.get(f"{LIST}rows/?{self.query}", headers=headers)
 
     def refresh(self) -> str:
         """What a refresh brings."""
@@ -411,8 +411,8 @@ def test_a_list_in_another_language_is_another(admin_client: Client) -> None:
     assert "Success" in english
     assert "Success" not in german
     shown = keys(html(admin_client))
-    headers = {"HX-Request": "true", "Accept-Language": "de"}
-    text = admin_client.get(f"{LIST}rows/?rows={shown}", headers=headers).content.decode()
+    headers = {"HX-Request": "true", "ST-Rows": shown, "Accept-Language": "de"}
+    text = admin_client.get(f"{LIST}rows/", headers=headers).content.decode()
     assert "st-row" in rows(text)
     assert "Success" not in text
 

@@ -130,9 +130,9 @@ class Browser:
         return self.changed()
 
     def _poll(self, status: int) -> Visit:
-        address = f"{LIST}rows/?rows={'.'.join(map(':'.join, self.rows.items()))}"
-        headers = {"HX-Request": "true", "If-None-Match": self.version}
-        return self.visitor.visit(address, status=status, **headers)
+        rows = ".".join(map(":".join, self.rows.items()))
+        headers = {"HX-Request": "true", "ST-Rows": rows, "If-None-Match": self.version}
+        return self.visitor.visit(f"{LIST}rows/", status=status, **headers)
 
     def end_runs(self) -> None:
         """Runs of some tasks of the list end, of others each time."""

@@ -157,8 +157,8 @@ async function refresh() {
 function refreshList() {
   if (!page.dataset.poll || !document.getElementById("st-rows")) return null;
   const keys = [...rows()].map((row) => `${row.id.slice(7)}:${row.dataset.key}`).join(".");
-  const headers = { [REFRESH]: "1", "If-None-Match": version };
-  return ask("GET", page.dataset.poll, { source: page, target: page, swap: "none", headers, values: { rows: keys } });
+  const headers = { [REFRESH]: "1", "ST-Rows": keys, "If-None-Match": version };
+  return ask("GET", page.dataset.poll, { source: page, target: page, swap: "none", headers });
 }
 
 function refreshDrawer() {
