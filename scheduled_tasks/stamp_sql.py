@@ -35,7 +35,7 @@ LINES = {
 }
 """All tasks as one text, a line each: where nothing has moved, it need not be taken apart."""
 
-PARTS = ("world", "process", "open", "newest", "edits", "states")
+PARTS = frozenset({"world", "process", "open", "newest", "edits", "states"})
 """The kinds of rows that the statement has."""
 
 NOT_SHOWN = {"last_run_at", "total_run_count", "date_changed", "accounted_until", "enabled_since"}
@@ -88,9 +88,9 @@ class Fingerprint(Expression):
 
 @lru_cache(maxsize=100)  # a browser asks for the same tasks again and again
 def statement(
-    vendor: str, now: str, long_ago: str, newest: int, task_ids: tuple[int, ...], note: str | None
+    vendor: str, now: str, long_ago: str, newest: int, task_ids: tuple[int, ...], kinds: frozenset[str]
 ) -> str:
-    """Selects kinds of :data:`PARTS`, each with a text; no ``edits`` where ``note`` is the last one's."""
+    """Selects rows of these kinds of :data:`PARTS`, each with a text."""
     array = ARRAY[vendor]
     run, process, lease = (model._meta.db_table for model in (TaskRun, Process, Lease))
     leads = f"LEFT JOIN {lease} l ON l.name = 'beat' AND l.holder = p.boot_id"
@@ -102,31 +102,26 @@ def statement(
     due = f"CASE WHEN s.next_run_at <= {now} THEN 1 ELSE 0 END"
     edits = LINES[vendor].format(_joined(vendor, "t.id", "' '", edits), "t.id")
     states = LINES[vendor].format(_joined(vendor, "s.task_id", "' '", due, "' '", state), "s.task_id")
-    edited = f"NOT EXISTS (SELECT 1 FROM {PeriodicTasks._meta.db_table} WHERE last_update = {_text(note)})"
     parts = {
-        "world": f"{array.format(_world(now))} AS shown",
+        "world": f"{array.format(world(now))} AS shown",
         "process": f"{array.format(PROCESS)} FROM {living}",
         "open": f"{array.format(OPEN_RUN)} FROM {run} WHERE open_since > '{long_ago}'",
         "newest": f"{array.format(columns)} FROM {runs}",
-        "edits": f"{edits} FROM {EDIT_TABLES} WHERE t.id IN ({listed}) AND {edited}",
+        "edits": f"{edits} FROM {EDIT_TABLES} WHERE t.id IN ({listed})",
         "states": f"{states} FROM {TaskState._meta.db_table} s WHERE s.task_id IN ({listed})",
     }
-    return " UNION ALL ".join(f"SELECT '{kind}' AS kind, {text}" for kind, text in parts.items())
+    return " UNION ALL ".join(f"SELECT '{kind}' AS kind, {parts[kind]}" for kind in parts if kind in kinds)
 
 
 def _joined(vendor: str, *texts: str) -> str:
     return f"CONCAT({', '.join(texts)})" if vendor == "mysql" else " || ".join(texts)
 
 
-def _text(value: str | None) -> str:
-    return "NULL" if value is None else "'{}'".format(value.replace("'", "''"))
-
-
 PROCESS = "p.boot_id, p.last_seen_at, p.loop_at, p.broker_ok_at, p.started_at, p.recorder_error, l.until"
 OPEN_RUN = "id, task_id, status, queued_at, progress, process_id, reason"
 
 
-def _world(now: str) -> str:
+def world(now: str) -> str:
     """The clock, since when a task is due, what moves the header, then what there is of tasks and runs."""
     run, task, state = (model._meta.db_table for model in (TaskRun, PeriodicTask, TaskState))
     soft = [

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from hashlib import md5, sha1
 from time import monotonic
-from typing import Any
+from typing import Any, NamedTuple
 
 from django.db import connections
 
@@ -175,29 +175,58 @@ class Reading:
 
 
 def read(task_ids: Iterable[int]) -> Reading:
-    """What the stamp of a list of these tasks is made of: one statement."""
+    """What the stamp of a list of these tasks is made of: one statement, or two after an edit."""
+    listed = tuple(task_ids)
+    edits = _edits.get(listed)
+    if edits and edits.lasting:
+        texts = _texts(listed, PARTS - {"edits"})
+        if _world(texts).note == edits.note:
+            return _reading(texts, edits)
+    begun_at = monotonic()
+    texts = _texts(listed, PARTS)
+    return _reading(texts, _keep(listed, _world(texts).note, texts["edits"][0], begun_at))
+
+
+Texts = Mapping[str, Sequence[str]]
+"""What the statement found, by the kind of the row."""
+
+
+def _texts(listed: tuple[int, ...], parts: frozenset[str]) -> Texts:
     connection = connections[TaskRun.objects.db]
     long_ago = str(connection.ops.adapt_datetimefield_value(LONG_AGO))
-    listed = tuple(task_ids)
-    known = _edits.get(listed)
-    note = known.note if known and known.lasting else None
-    begun_at = monotonic()
     with connection.cursor() as cursor:
-        cursor.execute(statement(connection.vendor, now_sql(connection), long_ago, NEWEST, listed, note))
+        cursor.execute(statement(connection.vendor, now_sql(connection), long_ago, NEWEST, listed, parts))
         found = cursor.fetchall()
-    texts: dict[str, list[str]] = {kind: [] for kind in PARTS}
+    texts: dict[str, list[str]] = {kind: [] for kind in parts}
     for kind, text in found:
         texts[kind].append(text or "")
-    clock, due, updated, broken, *ids = json.loads(texts["world"][0])
-    if known is None or note is None or updated != note:
-        known = _keep(listed, updated, texts["edits"][0], begun_at)
-    now = datetime.fromisoformat(clock)
+    return texts
+
+
+class World(NamedTuple):
+    """See :func:`.stamp_sql.world`."""
+
+    clock: str
+    due: str | None
+    note: str | None
+    broken: int
+    ids: Sequence[int | None]
+
+
+def _world(texts: Texts) -> World:
+    clock, due, note, broken, *ids = json.loads(texts["world"][0])
+    return World(clock, due, note, broken, ids)
+
+
+def _reading(texts: Texts, edits: Edits) -> Reading:
+    world = _world(texts)
+    now = datetime.fromisoformat(world.clock)
     opened = [json.loads(text) for text in texts["open"]]
     processes = sorted(_as_seen(json.loads(text), now) for text in texts["process"])
-    common = (ids, processes, _turn(due, opened, now))
+    common = (world.ids, processes, _turn(world.due, opened, now))
     (newest,), (states,) = texts["newest"], texts["states"]
-    moving = (*common, updated, broken, newest, *sorted(texts["open"]), known.version, states)
-    return Reading(digest(*moving), told_by_clock(now), common, opened, newest, known, states)
+    moving = (*common, world.note, world.broken, newest, *sorted(texts["open"]), edits.version, states)
+    return Reading(digest(*moving), told_by_clock(now), common, opened, newest, edits, states)
 
 
 def _turn(due: str | None, opened: Iterable[Sequence[Any]], now: datetime) -> int:

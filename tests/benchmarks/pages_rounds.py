@@ -127,7 +127,9 @@ class Browser:
         from scheduled_tasks.admin.seen import memory
 
         memory.clear()
-        return self.changed()
+        visit = self.changed()
+        first_look(self.visitor)  # and the next one knows the tasks again
+        return visit
 
     def _poll(self, status: int) -> Visit:
         rows = ".".join(map(":".join, self.rows.items()))
