@@ -8,6 +8,7 @@ since, ``unknown`` one with nothing in memory.
 from __future__ import annotations
 
 import sys
+import time
 
 import django
 
@@ -15,6 +16,7 @@ import django
 def main(*made: str) -> None:
     django.setup()
     from scheduled_tasks.admin import rendered, seen
+    from scheduled_tasks.stamps import SETTLES
     from tests.benchmarks import bulk
     from tests.benchmarks.pages_rounds import LIST, Browser, Visitor
 
@@ -24,6 +26,7 @@ def main(*made: str) -> None:
         bulk.tidy()
     visitor = Visitor()
     browser = Browser(visitor)
+    time.sleep(SETTLES)  # nobody has edited a task just now
     for line in sys.stdin:
         match line.strip():
             case "moved":
