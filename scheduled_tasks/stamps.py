@@ -174,17 +174,22 @@ class Reading:
         )
 
 
-def read(task_ids: Iterable[int]) -> Reading:
-    """What the stamp of a list of these tasks is made of: one statement, or two after an edit."""
+def read(task_ids: Iterable[int], *, at_once: bool = False) -> Reading:
+    """What the stamp of a list of these tasks is made of.
+
+    One statement, that of a calm list a short one; two after an edit, but not ``at_once``.
+    """
     listed = tuple(task_ids)
     edits = _edits.get(listed)
-    if edits and edits.lasting:
+    if edits and edits.lasting and not at_once:
         texts = _texts(listed, PARTS - {"edits"})
-        if _world(texts).note == edits.note:
-            return _reading(texts, edits)
+        world = _world(texts)
+        if world.note == edits.note:
+            return _reading(texts, world, edits)
     begun_at = monotonic()
     texts = _texts(listed, PARTS)
-    return _reading(texts, _keep(listed, _world(texts).note, texts["edits"][0], begun_at))
+    world = _world(texts)
+    return _reading(texts, world, _keep(listed, world.note, texts["edits"][0], begun_at))
 
 
 Texts = Mapping[str, Sequence[str]]
@@ -218,8 +223,7 @@ def _world(texts: Texts) -> World:
     return World(clock, due, note, broken, ids)
 
 
-def _reading(texts: Texts, edits: Edits) -> Reading:
-    world = _world(texts)
+def _reading(texts: Texts, world: World, edits: Edits) -> Reading:
     now = datetime.fromisoformat(world.clock)
     opened = [json.loads(text) for text in texts["open"]]
     processes = sorted(_as_seen(json.loads(text), now) for text in texts["process"])

@@ -550,6 +550,20 @@ def test_tasks_are_not_read_again_until_an_edit_is_noted(
     assert ">new<" in browser.refresh()
 
 
+def test_a_calm_list_takes_at_most_nine_statements_after_an_edit(
+    admin_client: Client, later: Callable[[float], None]
+) -> None:
+    make_process(boot_id="w")
+    tasks = [accounted(f"task-{n}") for n in range(5)]
+    make_run(tasks[0])
+    calm(admin_client, later)
+    page(admin_client)
+    tasks[1].description = "new"
+    tasks[1].save()
+    make_run(tasks[0], Status.RUNNING, process_id="w")
+    assert statements(admin_client) <= 9
+
+
 def test_an_edit_without_a_note_is_seen_within_a_minute(
     admin_client: Client, later: Callable[[float], None]
 ) -> None:
