@@ -174,14 +174,11 @@ class Reading:
         )
 
 
-def read(task_ids: Iterable[int], *, at_once: bool = False) -> Reading:
-    """What the stamp of a list of these tasks is made of.
-
-    One statement, that of a calm list a short one; two after an edit, but not ``at_once``.
-    """
+def read(task_ids: Iterable[int]) -> Reading:
+    """What the stamp of a list of these tasks is made of: one statement, or two after an edit."""
     listed = tuple(task_ids)
     edits = _edits.get(listed)
-    if edits and edits.lasting and not at_once:
+    if edits and edits.lasting:
         texts = _texts(listed, PARTS - {"edits"})
         world = _world(texts)
         if world.note == edits.note:

@@ -550,7 +550,7 @@ def test_tasks_are_not_read_again_until_an_edit_is_noted(
     assert ">new<" in browser.refresh()
 
 
-def test_a_calm_list_takes_at_most_nine_statements_after_an_edit(
+def test_a_calm_list_takes_one_statement_more_at_the_first_look_after_an_edit(
     admin_client: Client, later: Callable[[float], None]
 ) -> None:
     make_process(boot_id="w")
@@ -560,6 +560,8 @@ def test_a_calm_list_takes_at_most_nine_statements_after_an_edit(
     page(admin_client)
     tasks[1].description = "new"
     tasks[1].save()
+    make_run(tasks[0], Status.RUNNING, process_id="w")
+    assert statements(admin_client) <= 10
     make_run(tasks[0], Status.RUNNING, process_id="w")
     assert statements(admin_client) <= 9
 

@@ -110,7 +110,7 @@ class Memory:
     def look(self, name: Hashable) -> Look | None:
         """A look at a list that was seen: one statement."""
         seen = self._seen.get(name)
-        return self.look_at(name, stamps.read(seen.keys, at_once=True).stamp()) if seen else None
+        return self.look_at(name, stamps.read(seen.keys).stamp()) if seen else None
 
     def look_at(self, name: Hashable, stamp: Stamp) -> Look:
         """A look at a list of which the stamp has been read."""
