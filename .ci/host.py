@@ -21,7 +21,6 @@ settings.configure(
         "django.contrib.messages",
         "django.contrib.staticfiles",
         "django_celery_beat",
-        "django_htmx",
         "scheduled_tasks",
     ],
     MIDDLEWARE=[

@@ -33,7 +33,6 @@ INSTALLED_APPS = [
     "django.contrib.messages",
     "django.contrib.staticfiles",
     "django_celery_beat",
-    "django_htmx",
     "scheduled_tasks",
     "example_project",
     "example_project.governance",

@@ -7,10 +7,14 @@ from typing import TYPE_CHECKING
 
 __all__ = ["progress", "scheduled_task", "track"]
 
-_HOMES = {"scheduled_task": ".registry", "progress": ".worker.output", "track": ".worker.output"}
+_HOMES = {
+    "scheduled_task": ".declarations.decorator",
+    "progress": ".worker.output",
+    "track": ".worker.output",
+}
 
 if TYPE_CHECKING:
-    from .registry import scheduled_task
+    from .declarations.decorator import scheduled_task
     from .worker.output import progress, track
 else:
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from celery.signals import import_modules
 from django.apps import AppConfig
 from django.core import checks
 from django.core.exceptions import ImproperlyConfigured
@@ -26,11 +27,13 @@ class ScheduledTasksConfig(AppConfig):
     def ready(self) -> None:
         from . import beat, recording, worker
         from .checks import check_databases, check_settings
-        from .sync import sync_at_migrate
+        from .declarations.code import enable_loggers
+        from .declarations.sync import sync_at_migrate
 
         checks.register(check_settings)
         checks.register(check_databases)
         post_migrate.connect(sync_at_migrate, sender=self)
+        import_modules.connect(enable_loggers)
         recording.connect()
         worker.connect()
         beat.connect()

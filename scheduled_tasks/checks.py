@@ -1,42 +1,39 @@
-"""System checks of the project's settings, each with an id and a hint; docs/settings.md lists them."""
+"""System checks of the project's settings. docs/settings.md lists their ids."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from datetime import timedelta
+from collections.abc import Iterator, Mapping, Sequence
 from difflib import get_close_matches
-from inspect import iscoroutinefunction, signature
+from inspect import signature
 from typing import Any
 
-from celery import _state
-from django.apps import AppConfig, apps
+from django.apps import AppConfig
 from django.conf import settings as django_settings
 from django.core.checks import CheckMessage, Error, Warning
+from django.core.exceptions import ImproperlyConfigured
 from django.db import connections, router
-from django.utils.module_loading import import_string
 
+from . import links
+from .access import access_policy
+from .alerts.problems import alert_problems
 from .conf import DEFAULTS, NAME
-from .declarable import GREATEST, LONGEST
+from .declarations import validation
+from .declarations.registry import MISFIRES, OVERLAPS
+from .private import namespace, project_app
 
 SCHEDULER = "scheduled_tasks.beat:Scheduler"
-CELERYS_SCHEDULER = "Celery's own scheduler does not know the tasks in the database: none of them starts."
-MOST_SECONDS = 3600
-KINDS = {
-    str: "a text",
-    bool: "True or False",
-    float: f"a number of seconds from 0 to {MOST_SECONDS}",
-    timedelta: f"a timedelta from 0 to {LONGEST.days} days",
-}
-OTHER_SCHEDULER = "Another scheduler fires the tasks: runs are recorded, but missed and skipped ones are not."
+MAX_SECONDS = 3600
+TROUBLES = {"failing", "late", "slow"}
+CHOICES = {"OVERLAP": OVERLAPS, "MISFIRE": MISFIRES}
 
 
 def check_settings(app_configs: Sequence[AppConfig] | None = None, **kwargs: Any) -> list[CheckMessage]:
-    """Every message about the project's settings."""
-    return [*_apps(), *_own_settings(), *_scheduler(), *_time_zones()]
+    """Check the settings of this app, of Celery beat and of time zones."""
+    return [*_own_settings(), *alert_problems(), *_scheduler(), *_time_zones()]
 
 
 def check_databases(app_configs: Sequence[AppConfig] | None = None, **kwargs: Any) -> list[CheckMessage]:
-    """Every message about the databases that the routers name for the tasks."""
+    """Check the databases that the routers choose for scheduled tasks."""
     aliases = _aliases()
     return [*_one_database(aliases), *_clocks(aliases), *_sqlite(aliases)]
 
@@ -47,15 +44,15 @@ def _aliases() -> list[str]:
     from .models import Process, ScheduledTask, TaskRun, TaskState
 
     models = (PeriodicTask, ScheduledTask, TaskState, TaskRun, Process)
-    return sorted({ask(model) for model in models for ask in (router.db_for_write, router.db_for_read)})
+    return sorted({choose(model) for model in models for choose in (router.db_for_write, router.db_for_read)})
 
 
 def _one_database(aliases: list[str]) -> Iterator[CheckMessage]:
     if len(aliases) > 1:
         yield Error(
             f"The database routers spread scheduled tasks over several databases: {', '.join(aliases)}.",
-            hint="Let them name one for django_celery_beat and scheduled_tasks, for reading and writing: a "
-            "replica that lags behind would show beat what it has just changed.",
+            hint="Route django_celery_beat and scheduled_tasks to one database, for reading and for writing. "
+            "Beat would not see its own writes on a replica that lags behind.",
             id="scheduled_tasks.E009",
         )
 
@@ -66,8 +63,8 @@ def _clocks(aliases: list[str]) -> Iterator[CheckMessage]:
         zone = connection.settings_dict["TIME_ZONE"]
         if zone not in (None, "UTC") and not connection.features.supports_timezones:
             yield Error(
-                f"The TIME_ZONE of the database {alias!r} shifts every time that is taken from its clock.",
-                hint="Leave TIME_ZONE out of this entry of DATABASES: times are kept in UTC then.",
+                f"The TIME_ZONE of the database {alias!r} shifts the times that are read from its clock.",
+                hint="Remove TIME_ZONE from this entry of DATABASES. Django then stores times in UTC.",
                 id="scheduled_tasks.E010",
             )
 
@@ -78,20 +75,11 @@ def _sqlite(aliases: list[str]) -> Iterator[CheckMessage]:
         options = connection.settings_dict["OPTIONS"]
         if connection.vendor == "sqlite" and options.get("transaction_mode") != "IMMEDIATE":
             yield Warning(
-                f"The SQLite database {alias!r} will be locked when web, worker and beat write at once.",
+                f"The SQLite database {alias!r} raises “database is locked” when several processes write.",
                 hint='Set its OPTIONS to {"transaction_mode": "IMMEDIATE", "timeout": 20, '
                 '"init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;"}.',
                 id="scheduled_tasks.W002",
             )
-
-
-def _apps() -> Iterator[CheckMessage]:
-    if not apps.is_installed("django_htmx"):
-        yield Error(
-            "scheduled_tasks needs 'django_htmx'.",
-            hint="Add 'django_htmx' to INSTALLED_APPS.",
-            id="scheduled_tasks.E001",
-        )
 
 
 def _own_settings() -> Iterator[CheckMessage]:
@@ -99,120 +87,169 @@ def _own_settings() -> Iterator[CheckMessage]:
     if not isinstance(chosen, dict):
         yield Error(f"{NAME} must be a dict.", id="scheduled_tasks.E003")
         return
-    yield from _unknown(chosen)
-    for key, default in DEFAULTS.items():
-        if key in chosen and default is not None and not _fits(chosen[key], default):
-            yield Error(
-                f"{NAME}[{key!r}] must be {KINDS[type(default)]}, not {chosen[key]!r}.",
-                id="scheduled_tasks.E005",
-            )
-    yield from _choices(chosen)
-    yield from _retention_count(chosen.get("RETENTION_COUNT"))
-    yield from _access_policy(chosen.get("ACCESS_POLICY"))
-
-
-def _unknown(chosen: dict[Any, Any]) -> Iterator[CheckMessage]:
-    for key in chosen:
-        if key in DEFAULTS:
+    for key, value in chosen.items():
+        if key not in DEFAULTS:
+            yield _unknown(key)
             continue
-        meant = get_close_matches(str(key).upper(), DEFAULTS, n=1)
+        try:
+            _check_value(key, value)
+        except validation.Invalid as error:
+            yield Error(str(error), id="scheduled_tasks.E005")
+        else:
+            yield from _choice(key, value)
+    yield from _access_policy(chosen.get("ACCESS_POLICY"))
+    yield from _run_links(chosen.get("RUN_LINKS") or {})
+    yield from _ping_url(chosen.get("PING_URL"))
+
+
+def _run_links(chosen: object) -> Iterator[CheckMessage]:
+    setting = f'{NAME}["RUN_LINKS"]'
+    if isinstance(chosen, Mapping):
+        wrong = [(label, links.problem_of(template)) for label, template in chosen.items()]
+        found = [f"{setting}[{label!r}] {problem}." for label, problem in wrong if problem]
+    else:
+        found = [f"{setting} is no dict."]
+    for problem in found:
         yield Error(
-            f"{NAME} has no setting {key!r}.",
-            hint=f"Did you mean {meant[0]!r}?" if meant else f"It knows {', '.join(sorted(DEFAULTS))}.",
-            id="scheduled_tasks.E004",
+            problem,
+            hint='Map labels to addresses, such as {"Logs": "https://logs.example.com/?id={celery_id}"}.',
+            id="scheduled_tasks.E014",
         )
 
 
-def _fits(value: Any, default: Any) -> bool:
-    """Whether a value is of the default's kind and within the bounds that :data:`KINDS` names."""
-    if isinstance(default, float):
-        return type(value) in (int, float) and 0 <= value <= MOST_SECONDS
-    if isinstance(default, timedelta):
-        return isinstance(value, timedelta) and timedelta(0) <= value <= LONGEST
-    return isinstance(value, type(default))
+def _ping_url(url: object) -> Iterator[CheckMessage]:
+    if url is not None and not (isinstance(url, str) and links.is_web_address(url)):
+        yield Error(
+            f'{NAME}["PING_URL"] is no http or https address.',
+            hint="Set it to the address that the monitoring service gave you.",
+            id="scheduled_tasks.E015",
+        )
 
 
-def _choices(chosen: dict[str, Any]) -> Iterator[CheckMessage]:
-    from .models import Misfire, Overlap
+def _unknown(key: object) -> CheckMessage:
+    meant = get_close_matches(str(key).upper(), DEFAULTS, n=1)
+    return Error(
+        f"{NAME} has no setting {key!r}.",
+        hint=f"Did you mean {meant[0]!r}?" if meant else f"Settings are {', '.join(sorted(DEFAULTS))}.",
+        id="scheduled_tasks.E004",
+    )
 
-    for key, choices in (("OVERLAP", Overlap), ("MISFIRE", Misfire)):
-        value = chosen.get(key)
-        if isinstance(value, str) and value not in choices.values:
-            yield Error(
-                f"{NAME}[{key!r}] is {value!r}.",
-                hint=f"Choose one of {', '.join(choices.values)}.",
-                id="scheduled_tasks.E006",
+
+def _check_value(key: str, value: Any) -> None:
+    """Check the type and the bounds of a setting. Raises :class:`.validation.Invalid`."""
+    what = f"{NAME}[{key!r}]"
+    if value is None:
+        if DEFAULTS[key] is not None:
+            raise validation.Invalid(f"{what} must not be None.")
+    elif key in ("GRACE", "RETENTION", "MAX_RUNTIME"):
+        validation.duration(what, value)
+    elif key in ("RETENTION_COUNT", "ALERT_AFTER", "RECOVER_AFTER"):
+        validation.whole(what, value, 1)
+    elif key == "OWN_CONNECTION":
+        validation.flag(what, value)
+    elif key in CHOICES:
+        validation.text(what, value)
+    elif key == "RECORD_WAIT":
+        if type(value) not in (int, float) or not 0 <= value <= MAX_SECONDS:
+            raise validation.Invalid(
+                f"{what} must be a number of seconds from 0 to {MAX_SECONDS}, not {value!r}."
             )
+    elif key == "MASKED_WORDS" and not _is_strings(value):
+        raise validation.Invalid(f"{what} must be a tuple or list of strings, not {value!r}.")
+    elif key == "ALERT_ON" and not (_is_strings(value) and TROUBLES.issuperset(value)):
+        kinds = ", ".join(sorted(TROUBLES))
+        raise validation.Invalid(f"{what} must be a tuple or list of some of {kinds}, not {value!r}.")
 
 
-def _retention_count(value: Any) -> Iterator[CheckMessage]:
-    if value is not None and (type(value) is not int or not 1 <= value <= GREATEST):
+def _is_strings(value: object) -> bool:
+    return isinstance(value, tuple | list) and all(isinstance(item, str) for item in value)
+
+
+def _choice(key: str, value: object) -> Iterator[CheckMessage]:
+    choices = CHOICES.get(key)
+    if choices and value not in choices:
         yield Error(
-            f"{NAME}['RETENTION_COUNT'] must be a whole number from 1 to {GREATEST}, or None, not {value!r}.",
-            id="scheduled_tasks.E005",
+            f"{NAME}[{key!r}] is {value!r}, which is not a choice.",
+            hint=f"Choose one of {', '.join(choices)}.",
+            id="scheduled_tasks.E006",
         )
 
 
-def _access_policy(path: Any) -> Iterator[CheckMessage]:
-    problem = None if path is None else _policy_problem(path)
-    if problem:
+def _access_policy(path: object) -> Iterator[CheckMessage]:
+    if problem := "" if path is None else _policy_problem(path):
         yield Error(
-            f"{NAME}['ACCESS_POLICY'] {problem}.",
-            hint="Give the dotted path of a function (request, action) -> bool.",
+            problem,
+            hint="Set it to the dotted path of a function (request, action) -> bool.",
             id="scheduled_tasks.E007",
         )
 
 
-def _policy_problem(path: Any) -> str | None:
+def _policy_problem(path: object) -> str:
+    setting = f'{NAME}["ACCESS_POLICY"] = {path!r}'
     if not isinstance(path, str):
-        return f"is no dotted path: {path!r}"
+        return f"{setting} is not a dotted path."
     try:
-        policy = import_string(path)
-    except ImportError as error:
-        return f"cannot be imported: {error}"
-    if not callable(policy):
-        return f"is not callable: {path}"
-    if iscoroutinefunction(policy):
-        return f"must not be async: {path}"
-    try:
-        signature(policy).bind(None, "view")
-    except TypeError:
-        return f"does not take (request, action): {path}"
-    except ValueError:  # something built in, of which Python does not know the arguments
-        return None
-    return None
+        policy = access_policy()
+        signature(policy).bind(None, "view")  # type: ignore[arg-type]
+    except ImproperlyConfigured as error:
+        return str(error)
+    except TypeError:  # also of what is not callable
+        return f"{setting} does not take (request, action)."
+    except ValueError:  # a builtin without a signature
+        return ""
+    return ""
 
 
 def _scheduler() -> Iterator[CheckMessage]:
-    chosen = getattr(django_settings, "CELERY_BEAT_SCHEDULER", None) or _celery_apps_scheduler()
-    hint = f'Set CELERY_BEAT_SCHEDULER = "{SCHEDULER}".'
-    if chosen == "scheduled_tasks":
+    if getattr(django_settings, "CELERY_BEAT_SCHEDULER", None) == "scheduled_tasks":
         yield Error(
-            "The scheduler's short name in this setting breaks django-celery-beat's admin.",
-            hint=hint,
+            "django-celery-beat's admin cannot import the scheduler by its short name.",
+            hint=f'Set CELERY_BEAT_SCHEDULER = "{SCHEDULER}".',
             id="scheduled_tasks.E008",
         )
-    elif chosen is not None and str(chosen).replace(":", ".") != SCHEDULER.replace(":", "."):
-        message = CELERYS_SCHEDULER if str(chosen).startswith("celery.beat") else OTHER_SCHEDULER
-        yield Warning(message, hint=hint, id="scheduled_tasks.W001")
+        return
+    scheduler, setting = _configured_scheduler()
+    if scheduler is None or scheduler.replace(":", ".") in (SCHEDULER.replace(":", "."), "scheduled_tasks"):
+        return
+    if scheduler.startswith("celery.beat"):
+        message = "Beat uses Celery's default scheduler, which does not start tasks from the database."
+    else:
+        message = "Beat uses another scheduler, which does not record missed and skipped runs."
+    yield Warning(message, hint=f'Set {setting} = "{SCHEDULER}".', id="scheduled_tasks.W001")
 
 
-def _celery_apps_scheduler() -> str | None:
-    """The scheduler in the Celery app's own configuration; None in a process without an app."""
-    app = _state.default_app  # asking Celery for the current app would make an empty one
-    return None if app is None else app.conf.beat_scheduler
+def _configured_scheduler() -> tuple[str | None, str]:
+    """The scheduler that beat will use, and the setting that chooses it.
+
+    The Celery app decides, because its namespace need not be ``CELERY``. A process that does not import the
+    app has only the usual setting.
+    """
+    app = project_app()
+    if app is None:
+        chosen = getattr(django_settings, "CELERY_BEAT_SCHEDULER", None)
+        return None if chosen is None else _dotted(chosen), "CELERY_BEAT_SCHEDULER"
+    prefix = namespace(app)
+    setting = f"{prefix}_BEAT_SCHEDULER" if prefix else f"{app.main}.conf.beat_scheduler"
+    return _dotted(app.conf.beat_scheduler), setting
+
+
+def _dotted(scheduler: Any) -> str:
+    """The scheduler's path, also where the setting is the class itself."""
+    return (
+        f"{scheduler.__module__}:{scheduler.__qualname__}" if isinstance(scheduler, type) else str(scheduler)
+    )
 
 
 def _time_zones() -> Iterator[CheckMessage]:
     if not django_settings.USE_TZ:
         yield Error(
-            "Scheduled tasks need times with a zone.",
+            "Scheduled tasks need time zone support.",
             hint="Set USE_TZ = True.",
             id="scheduled_tasks.E002",
         )
     elif not getattr(django_settings, "DJANGO_CELERY_BEAT_TZ_AWARE", True):
         yield Warning(
-            "Beat ignores the time zone of schedules.",
-            hint="Leave DJANGO_CELERY_BEAT_TZ_AWARE out.",
+            "Beat ignores the time zones of schedules.",
+            hint="Remove DJANGO_CELERY_BEAT_TZ_AWARE.",
             id="scheduled_tasks.W003",
         )

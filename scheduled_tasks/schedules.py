@@ -15,19 +15,22 @@ from zoneinfo import ZoneInfo
 
 from celery.schedules import solar
 from django.conf import settings
+from django.core.exceptions import ValidationError
 from django.db import models
 from django.utils import timezone
 from django.utils.formats import date_format
-from django.utils.translation import get_language, ngettext
+from django.utils.translation import get_language, ngettext_lazy
 from django.utils.translation import gettext as _
 from django_celery_beat.models import CrontabSchedule, IntervalSchedule, PeriodicTask, SolarSchedule
 from django_celery_beat.tzcrontab import TzAwareCrontab
 
-from . import reasons
-from .cron import CronExpression, InvalidCron
+from .cron import CronExpression, InvalidCron, known_zone
+from .cron.grammar import FIELDS
+from .cron.occurrences import occurrences
+from .reasons import Code, Reason, ReasonedError
 
-INTERVAL = re.compile(r"every (\d+) (\w+)")
-"""An interval as :func:`raw` writes it: how many, of what unit."""
+INTERVAL = re.compile(r"every (?:(\d+) )?(\w+)")
+"""An interval as :func:`raw` writes it: how many, of what unit; one has no number."""
 
 UNITS = {
     IntervalSchedule.DAYS: timedelta(days=1),
@@ -38,18 +41,43 @@ UNITS = {
 }
 """django-celery-beat's units of an interval, the longest first."""
 
+UNIT_LABELS = {
+    IntervalSchedule.DAYS: ngettext_lazy("Every day", "Every %(n)s days", "n"),
+    IntervalSchedule.HOURS: ngettext_lazy("Every hour", "Every %(n)s hours", "n"),
+    IntervalSchedule.MINUTES: ngettext_lazy("Every minute", "Every %(n)s minutes", "n"),
+    IntervalSchedule.SECONDS: ngettext_lazy("Every second", "Every %(n)s seconds", "n"),
+    IntervalSchedule.MICROSECONDS: ngettext_lazy("Every microsecond", "Every %(n)s microseconds", "n"),
+}
+
+SHORTEST_INTERVAL = timedelta(seconds=1)
+"""Beat would do nothing else than start a task that runs more often."""
+
 LONGEST_INTERVAL = timedelta(days=3650)
-"""What a person may type; a unit's largest number then fits every database's integer column."""
+"""What may be typed or declared."""
+
+MOST = 2**31 - 1
+"""What fits every database's integer column."""
+
+UNREADABLE = (
+    *(ArithmeticError, AttributeError, LookupError, OSError, TypeError, ValueError),
+    ValidationError,
+)
+"""What a row raises that other code stored: an unknown zone, a directory's name, another type, a date out of
+the calendar."""
 
 Row = TypeVar("Row", bound=models.Model)
 
 
-class Unschedulable(ValueError):
-    """A task beat cannot run on schedule; its text is one of :mod:`.reasons`."""
+class Unschedulable(ReasonedError, ValueError):
+    """A task beat cannot run on schedule."""
 
 
 class InvalidInterval(ValueError):
     """What was typed is no interval; its text is one sentence in the active language."""
+
+
+class UnknownZone(LookupError):
+    """What was typed is no time zone; its text is one sentence in the active language."""
 
 
 def cron_text(row: CrontabSchedule) -> str:
@@ -58,11 +86,18 @@ def cron_text(row: CrontabSchedule) -> str:
 
 
 def raw(task: PeriodicTask) -> str:
-    """The schedule as stored: the cron expression, or the other kind's own short form."""
+    """The schedule as stored: the cron expression, or the other kind's own short form; "" if unreadable."""
+    try:
+        return _raw(task)
+    except UNREADABLE:
+        return ""
+
+
+def _raw(task: PeriodicTask) -> str:
     if task.crontab is not None:
         return cron_text(task.crontab)
     if task.interval is not None:
-        return _interval_text(task.interval)
+        return interval_text(task.interval)
     if task.clocked is not None:
         return task.clocked.clocked_time.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
     if task.solar is not None:
@@ -70,12 +105,29 @@ def raw(task: PeriodicTask) -> str:
     return ""
 
 
-def _interval_text(row: IntervalSchedule) -> str:
-    return f"every {row.every} {row.period}"
+def interval_text(row: IntervalSchedule) -> str:
+    """The short form of an interval: "every hour", "every 10 minutes"."""
+    unit = str(row.period)
+    return f"every {unit.removesuffix('s')}" if row.every == 1 else f"every {row.every} {unit}"
+
+
+def parse_interval(text: str) -> IntervalSchedule | None:
+    """The interval that :func:`interval_text` wrote, not stored; None for any other text."""
+    found = INTERVAL.fullmatch(text)
+    if found is None:
+        return None
+    return IntervalSchedule(every=int(found[1] or 1), period=found[2] if found[1] else f"{found[2]}s")
 
 
 def label(task: PeriodicTask) -> str:
-    """The schedule in plain words, in the active language."""
+    """The schedule in plain words, in the active language; as stored where it has none."""
+    try:
+        return _label(task)
+    except UNREADABLE:
+        return raw(task)
+
+
+def _label(task: PeriodicTask) -> str:
     if task.crontab is not None:
         return _cron_label(cron_text(task.crontab))
     if task.interval is not None:
@@ -90,15 +142,16 @@ def label(task: PeriodicTask) -> str:
 
 def text_label(text: str) -> str:
     """A schedule that is kept as the text of :func:`raw`, in plain words; other kinds stay as they are."""
-    found = INTERVAL.fullmatch(text)
-    if found is None:
-        return _cron_label(text)
-    return interval_label(IntervalSchedule(every=int(found[1]), period=found[2]))
+    row = parse_interval(text)
+    return _cron_label(text) if row is None else interval_label(row)
 
 
 def zone(task: PeriodicTask) -> ZoneInfo:
     """The time zone the schedule is read and shown in: a crontab's own, else the current one."""
-    return current_zone() if task.crontab is None else ZoneInfo(str(task.crontab.timezone))
+    try:
+        return current_zone() if task.crontab is None else ZoneInfo(str(task.crontab.timezone))
+    except UNREADABLE:
+        return current_zone()
 
 
 def current_zone() -> ZoneInfo:
@@ -111,9 +164,20 @@ def next_run(task: PeriodicTask, after: datetime) -> datetime | None:
     """The first due time strictly after ``after``, in UTC; None when there is none.
 
     For an interval ``after`` is the last due time it counts from, and its ``start_time`` the first. Nothing
-    is due before a ``start_time`` or from ``expires`` on. Raises :class:`Unschedulable` when the row cannot
-    be scheduled at all. Disabled tasks are the caller's matter.
+    is due before a ``start_time`` or from ``expires`` on. Disabled tasks are the caller's matter.
+
+    Raises :class:`Unschedulable` for whatever is wrong with the row, and nothing else.
     """
+    try:
+        return _next_run(task, after)
+    except Unschedulable:
+        raise
+    except Exception as error:
+        text = "; ".join(error.messages) if isinstance(error, ValidationError) else error
+        raise Unschedulable(Reason.of(Code.UNREADABLE_ROW, error=text)) from error
+
+
+def _next_run(task: PeriodicTask, after: datetime) -> datetime | None:
     start: datetime | None = task.start_time
     if start is None or after >= start:
         moment = _due_after(task, after)
@@ -135,7 +199,7 @@ def _due_after(task: PeriodicTask, after: datetime) -> datetime | None:
         return moment if moment > after else None
     if task.solar is not None:
         return _next_solar(task.solar, after)
-    raise Unschedulable(reasons.NO_SCHEDULE)
+    raise Unschedulable(Reason(Code.NO_SCHEDULE))
 
 
 def next_runs(task: PeriodicTask, after: datetime) -> Iterator[datetime]:
@@ -148,15 +212,12 @@ def next_runs(task: PeriodicTask, after: datetime) -> Iterator[datetime]:
 
 
 def next_cron_tick(row: CrontabSchedule, after: datetime) -> datetime:
-    """The first tick of a crontab row strictly after ``after``, in UTC, as Celery computes it.
-
-    The step is taken from ``after`` as it stands: beat does so from the last tick, which is why the
-    repeated hour at the end of daylight-saving time runs only once. Raises :class:`Unschedulable`.
-    """
+    """The first occurrence of a crontab row after ``after``, in UTC. Raises :class:`Unschedulable`."""
     schedule = crontab(row)
-    start, remaining, _now = schedule.remaining_delta(after.astimezone(schedule.tz))
-    moment: datetime = start + remaining
-    return moment.astimezone(UTC)
+    moment = next(occurrences([getattr(schedule, name) for name in FIELDS], after, schedule.tz), None)
+    if moment is None:  # a date that no month has, which Celery refuses since 5.7
+        raise Unschedulable(Reason.of(Code.UNREADABLE_CRON, text=cron_text(row), error="it never runs"))
+    return moment
 
 
 def crontab_row(expression: CronExpression, zone: ZoneInfo) -> CrontabSchedule:
@@ -194,17 +255,17 @@ def _crontab(
         )
     except Exception as error:  # celery raises ValueError, ParseException and more for texts it rejects
         text = f"{minute} {hour} {day_of_month} {month_of_year} {day_of_week}"
-        raise Unschedulable(reasons.UNREADABLE_CRON % {"text": text, "error": error}) from error
+        raise Unschedulable(Reason.of(Code.UNREADABLE_CRON, text=text, error=error)) from error
 
 
 def interval(row: IntervalSchedule) -> timedelta:
-    """The length of an interval. Raises :class:`Unschedulable` when it is not positive or not known."""
+    """The length of an interval. Raises :class:`Unschedulable` when it is too short or not known."""
     try:
         length = timedelta(**{row.period: row.every})
     except (TypeError, OverflowError) as error:
-        raise Unschedulable(reasons.UNUSABLE_INTERVAL % {"text": _interval_text(row)}) from error
-    if length <= timedelta(0):
-        raise Unschedulable(reasons.UNUSABLE_INTERVAL % {"text": _interval_text(row)})
+        raise Unschedulable(Reason.of(Code.UNUSABLE_INTERVAL, text=interval_text(row))) from error
+    if length < SHORTEST_INTERVAL:
+        raise Unschedulable(Reason.of(Code.UNUSABLE_INTERVAL, text=interval_text(row)))
     return length
 
 
@@ -217,7 +278,30 @@ def read_interval(every: str, unit: str) -> IntervalSchedule:
     number = every.strip()
     if not re.fullmatch(r"[0-9]{1,20}", number) or not 1 <= int(number) <= most:
         raise InvalidInterval(_("Enter a whole number from 1 to %(most)s.") % {"most": most})
+    check_interval(int(number) * length)
     return IntervalSchedule(every=int(number), period=unit)
+
+
+def read_zone(name: str) -> ZoneInfo:
+    """The time zone that was typed. Raises :class:`UnknownZone`."""
+    zone = known_zone(name)
+    if zone is None:
+        message = _("“%(name)s” is not a known time zone. Choose one such as Europe/Paris.")
+        raise UnknownZone(message % {"name": name[:60]})
+    return zone
+
+
+def check_interval(length: timedelta) -> None:
+    """Check that a task may run this often, and that every database can keep it.
+
+    Raises :class:`InvalidInterval`.
+    """
+    if length < SHORTEST_INTERVAL:
+        raise InvalidInterval(_("The shortest interval is one second."))
+    if length > LONGEST_INTERVAL:
+        raise InvalidInterval(_("The longest interval is %(days)d days.") % {"days": LONGEST_INTERVAL.days})
+    if tidy_interval(length)[0] > MOST:
+        raise InvalidInterval(_("An interval longer than half an hour must be whole seconds."))
 
 
 def tidy_interval(length: timedelta) -> tuple[int, str]:
@@ -233,7 +317,7 @@ def _next_solar(row: SolarSchedule, after: datetime) -> datetime:
         remaining: timedelta = schedule.remaining_estimate(after)
         return after + remaining
     except Exception as error:  # ephem missing, unknown event, no such event at that latitude
-        raise Unschedulable(reasons.UNUSABLE_SOLAR % {"error": error}) from error
+        raise Unschedulable(Reason.of(Code.UNUSABLE_SOLAR, error=error)) from error
 
 
 def _cron_label(text: str) -> str:
@@ -253,17 +337,8 @@ def interval_label(row: IntervalSchedule) -> str:
     try:
         every, unit = tidy_interval(interval(row))
     except Unschedulable:
-        return _interval_text(row)
-    number = {"n": every}
-    if unit == IntervalSchedule.DAYS:
-        return ngettext("Every day", "Every %(n)s days", every) % number
-    if unit == IntervalSchedule.HOURS:
-        return ngettext("Every hour", "Every %(n)s hours", every) % number
-    if unit == IntervalSchedule.MINUTES:
-        return ngettext("Every minute", "Every %(n)s minutes", every) % number
-    if unit == IntervalSchedule.SECONDS:
-        return ngettext("Every second", "Every %(n)s seconds", every) % number
-    return ngettext("Every microsecond", "Every %(n)s microseconds", every) % number
+        return interval_text(row)
+    return UNIT_LABELS[unit] % {"n": every}
 
 
 def _solar_label(row: SolarSchedule) -> str:

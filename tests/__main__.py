@@ -1,66 +1,79 @@
-"""Make ready what is missing, then run the tests: ``python -m tests [pytest arguments]``.
+"""Prepare what is missing, then run the tests: ``python -m tests [pytest arguments]``.
 
-Without arguments everything runs on SQLite and, at the same time, what uses the database (but for the
-browser) on PostgreSQL; on both the tests in which servers are away run beside the others. With arguments
-pytest runs once, with these: ``python -m tests --db=postgres tests/integration``.
+Without arguments everything runs on SQLite, and what uses the database once more on PostgreSQL. With
+arguments pytest runs once, with these: ``python -m tests --db=postgres tests/integration``.
 """
 
 from __future__ import annotations
 
 import os
 import shlex
-import shutil
 import subprocess
 import sys
-import tempfile
-from contextlib import ExitStack
-from pathlib import Path
-from typing import IO
+import time
+from concurrent.futures import ThreadPoolExecutor
+from threading import Lock
 
 from tests import browser
 from tests.plugin import RESULTS
 
-PARTS = {
-    "sqlite": ["--db=sqlite", "--ignore=tests/chaos"],
-    "sqlite-chaos": ["--db=sqlite", "tests/chaos"],
-    "postgres": ["--db=postgres", "--only-db", "-m", "not e2e", "--ignore=tests/chaos"],
-    "postgres-chaos": ["--db=postgres", "--only-db", "tests/chaos"],
-}
-"""Everything, by the name of the directory for its results: runs of about the same length."""
+UNIT = ["--ignore=tests/e2e", "--ignore=tests/integration", "--ignore=tests/chaos"]
+SQLITE, POSTGRES = "--db=sqlite", "--db=postgres"
+
+QUEUES: list[dict[str, list[str]]] = [
+    {
+        "browser": [SQLITE, "tests/e2e"],
+        "sqlite": [SQLITE, *UNIT],
+        "postgres": [POSTGRES, "--only-db", "-m", "not slow", *UNIT],
+    },
+    {
+        "sqlite-integration": [SQLITE, "tests/integration"],
+        "postgres-integration": [POSTGRES, "--only-db", "tests/integration"],
+    },
+    {"sqlite-chaos": [SQLITE, "tests/chaos"]},
+    {"postgres-chaos": [POSTGRES, "--only-db", "tests/chaos"]},
+]
+"""The parts of the suite by name, in queues that run side by side, each its parts one after the other.
+
+The first queue keeps one core busy. The others mostly wait for processes and servers.
+"""
+
+printing = Lock()
 
 
 def main(arguments: list[str]) -> int:
     browser.make_ready()
-    if not arguments:
-        return everything()
-    with start(arguments) as only:
-        return only.wait()
+    if arguments:
+        return subprocess.call(pytest(arguments))
+    with ThreadPoolExecutor(len(QUEUES)) as pool:
+        return max(pool.map(run_queue, QUEUES))
 
 
-def everything() -> int:
-    """All parts at once, because they mostly wait. What all but the first say is told at the end."""
-    with ExitStack() as stack:
-        said = {name: stack.enter_context(tempfile.TemporaryFile("w+")) for name in [*PARTS][1:]}
-        running = [
-            stack.enter_context(start(options, said.get(name), RESULTS / name))
-            for name, options in PARTS.items()
-        ]
-        failed = [part.wait() != 0 for part in running]
-        for output in said.values():
-            output.seek(0)
-            shutil.copyfileobj(output, sys.stdout)
-    return int(any(failed))
+def run_queue(queue: dict[str, list[str]]) -> int:
+    return max(run_part(name, options) for name, options in queue.items())
 
 
-def start(
-    options: list[str], output: IO[str] | None = None, results: Path = RESULTS
-) -> subprocess.Popen[bytes]:
-    """Run pytest with ``options``, and keep its logs in ``results``."""
-    print(f"\n== pytest {shlex.join(options)}", file=output, flush=True)
-    environment = {**os.environ, "TEST_RESULTS": str(results)}
-    return subprocess.Popen(
-        [sys.executable, "-m", "pytest", *options], stdout=output, stderr=output, env=environment
+def run_part(name: str, options: list[str]) -> int:
+    """Run one part with a directory for its logs, and print its output when it ends."""
+    began = time.monotonic()
+    ended = subprocess.run(
+        pytest(options),
+        env={**os.environ, "TEST_RESULTS": str(RESULTS / name)},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+        check=False,
     )
+    with printing:
+        print(f"\n== {name}: pytest {shlex.join(options)}\n{ended.stdout}")
+        print(f"== {name} took {time.monotonic() - began:.0f} s", flush=True)
+    return abs(ended.returncode)
+
+
+def pytest(options: list[str]) -> list[str]:
+    return [sys.executable, "-m", "pytest", *options]
 
 
 if __name__ == "__main__":

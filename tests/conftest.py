@@ -9,12 +9,18 @@ from pathlib import Path
 import pytest
 
 from example_project.celery import app
-from scheduled_tasks.admin import rendered, seen
 from tests import live
 from tests.plugin import RESULTS
 
 KINDS = {"integration": "integration", "chaos": "integration", "e2e": "e2e"}
 """Folder below tests -> marker of its tests."""
+
+SLOW = {
+    "tests/beat/test_simulation.py",
+    "tests/cron/test_occurrences.py",
+    "tests/cron/test_properties.py",
+}
+"""Long computations that depend on no database and no version: once in the suite is enough."""
 
 LOG_LINES = 60
 
@@ -25,6 +31,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         for folder in {*KINDS} & {*item.path.parts}:
             item.add_marker(KINDS[folder])
+        if str(item.path.relative_to(live.ROOT)) in SLOW:
+            item.add_marker("slow")
 
 
 @pytest.fixture(scope="session")
@@ -108,10 +116,3 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
             if lines:
                 report.sections.append((f"log of {process.name}", "\n".join(lines)))
     return report
-
-
-@pytest.fixture(autouse=True)
-def nothing_seen_in_another_test() -> None:
-    """Tests use the same ids for other tasks."""
-    rendered.memory.clear()
-    seen.memory.clear()

@@ -15,6 +15,8 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import psycopg
+
 from example_project import broker
 from tests.guard import Guarded
 
@@ -41,7 +43,15 @@ class Server:
         self._process.signal(number)
         self._process.wait()
 
+    def freeze(self) -> None:
+        """Let it take what it is sent, but do nothing until :meth:`thaw`."""
+        self._process.signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        self._process.signal(signal.SIGCONT)
+
     def stop(self) -> None:
+        self.thaw()
         self._process.stop()
 
 
@@ -160,3 +170,18 @@ def wait_until_up(server: Guarded, answers: Callable[[], bool]) -> None:
         if not server.running or time.monotonic() > deadline:
             raise RuntimeError(f"{server.command[0]} did not start:\n{server.output()}")
         time.sleep(0.02)
+
+
+def refuse_writes(url: str, refuse: bool, *, cut: bool = False) -> None:
+    """Have a PostgreSQL server take no more writes, as after a failover, or take them again.
+
+    With ``cut`` every other connection ends.
+    """
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute(f"ALTER SYSTEM SET default_transaction_read_only = {'on' if refuse else 'off'}")
+        connection.execute("SELECT pg_reload_conf()")
+        if cut:
+            connection.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+                "WHERE pid <> pg_backend_pid() AND backend_type = 'client backend'"
+            )

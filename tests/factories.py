@@ -8,15 +8,7 @@ from typing import Any
 
 from django_celery_beat.models import CrontabSchedule
 
-from scheduled_tasks.models import (
-    OPEN,
-    Process,
-    ProcessKind,
-    ScheduledTask,
-    Status,
-    TaskRun,
-    database_now,
-)
+from scheduled_tasks.models import OPEN, Process, ProcessKind, ScheduledTask, Status, TaskRun, database_now
 
 
 def make_task(name: str = "purge", cron: str | None = "0 3 * * *", zone: str = "UTC", **values: Any) -> Any:
@@ -55,8 +47,6 @@ def make_process(kind: ProcessKind = ProcessKind.WORKER, *, silent: float = 0, *
         "boot_id": uuid.uuid4().hex,
         "kind": kind,
         "node": f"{kind}@host",
-        "host": "host",
-        "pid": 1,
         "pool": "prefork" if kind == ProcessKind.WORKER else "",
         "queues": ["celery"],
         "task_names": ["tests.add"],

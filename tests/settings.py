@@ -3,14 +3,19 @@
 The database named by ``DATABASE_URL`` is made for the run and dropped after it: see ``tests/plugin.py``.
 """
 
+from importlib.util import find_spec
+
 from example_project.settings import *  # noqa: F403
-from example_project.settings import CELERY_BROKER_URL, DATABASES, MIDDLEWARE
+from example_project.settings import CELERY_BROKER_URL, DATABASES, INSTALLED_APPS, MIDDLEWARE
 
 DEBUG = False
 ALLOWED_HOSTS = ["*"]
+INSTALLED_APPS = [*INSTALLED_APPS, "django_htmx"]  # an htmx for tests/e2e/test_other_htmx.py
 MIDDLEWARE = [*MIDDLEWARE, "tests.csp.strict"]
 DATABASES["default"]["TEST"] = {"NAME": DATABASES["default"]["NAME"]}
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 CELERY_IMPORTS = ["tests.tasks"]
+if find_spec("celery_singleton"):
+    CELERY_IMPORTS += ["tests.singleton_tasks"]
 if CELERY_BROKER_URL.startswith("amqp"):
     CELERY_RESULT_BACKEND = "rpc://"

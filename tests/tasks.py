@@ -7,17 +7,22 @@ import logging
 import os
 import signal
 import time
+from collections.abc import Callable
 from contextlib import suppress
+from email.message import Message
 from pathlib import Path
+from typing import cast
+from urllib.error import HTTPError
 from uuid import uuid4
 
-from celery import Task, shared_task
+from celery import Signature, Task, chord, group, shared_task
 from celery.exceptions import Ignore, Reject, SoftTimeLimitExceeded
 from celery.utils.log import get_task_logger
 from django.contrib.auth.models import User
 from django.db import DatabaseError, connection, transaction
+from django.utils.translation import gettext_lazy
 
-from scheduled_tasks.worker.output import track
+from scheduled_tasks.worker.output import progress, track
 
 
 @shared_task
@@ -229,3 +234,90 @@ def work_in_a_loop(username: str, queue: str) -> int:
         return await User.objects.acount()
 
     return asyncio.run(body())
+
+
+@shared_task
+def fail_with_what_cannot_be_pickled() -> None:
+    raise HTTPError("http://x/", 503, "busy", Message(), None)
+
+
+@shared_task(bind=True)
+def retry_after_what_cannot_be_pickled(self: Task) -> None:
+    raise self.retry(exc=HTTPError("http://x/", 503, "busy", Message(), None), countdown=3600)
+
+
+@shared_task(bind=True)
+def retry_and_go_on(self: Task) -> int:
+    """Asks for its retry without leaving its function by it."""
+    if not self.request.retries:
+        self.retry(throw=False, countdown=0)
+    return int(self.request.retries)
+
+
+class Failing(Task):
+    """A task whose class fails while it handles a failure."""
+
+    def on_failure(self, *args: object, **kwargs: object) -> None:
+        raise RuntimeError("no mail server")
+
+
+@shared_task(base=Failing)
+def fail_and_fail_to_say_so() -> None:
+    raise ValueError("the error of the task")
+
+
+@shared_task(bind=True)
+def pass_headers_on(self: Task, queue: str | None = None) -> str:
+    """Sends another task with the headers of its own message."""
+    return str(add.apply_async((1, 2), headers=self.request.headers, queue=queue).id)
+
+
+@shared_task
+def report_what_is_no_text() -> str:
+    logging.getLogger("tests.tasks").warning("a line")
+    progress(1, 3, cast("str", gettext_lazy("lazily")))
+    for _ in track([1], description=cast("str", None)):
+        pass
+    return "done"
+
+
+@shared_task(bind=True)
+def hand_on_to(self: Task, kind: str, *args: object) -> None:
+    """Replaces itself by what :data:`CANVASES` makes under this name."""
+    raise self.replace(CANVASES[kind](*args))
+
+
+CANVASES: dict[str, Callable[..., Signature]] = {
+    "chain": lambda: add.s(1, 2) | add.s(3),
+    "group": lambda: group(add.s(1, 2), add.s(3, 4)),
+    "chord with a chain": lambda: chord([add.s(1, 2)], head.s() | add.s(4)),
+    "nested": lambda: hand_on_to.s("chain") | add.s(4),
+    "failing chain": lambda: fail.s("the first") | add.s(1),
+    "failing end": lambda: add.s(1, 2) | fail_with.s(),
+    "failing group": lambda: group(add.s(1, 2), fail.si("in a group")),
+    "failing inside": lambda: add.si(1, 2) | group(add.si(1, 2) | fail.si("inside"), add.si(3, 4)),
+    "failing nested": lambda: hand_on_to.si("failing chain") | add.s(4),
+    "retrying": lambda: succeed_at_attempt.si(2) | add.s(1),
+    "ignored": lambda: ignore.si() | add.s(1),
+    "rejected": lambda: reject.si() | add.s(1),
+    "killed": lambda: die.si() | add.s(1),
+    "timed out": lambda: wait.si(600).set(time_limit=1) | add.s(1),
+    "waiting": lambda path: wait_for_file.si(path) | add.si(1, 2),
+}
+
+
+@shared_task
+def head(values: list[float]) -> float:
+    return values[0]
+
+
+@shared_task
+def fail_with(value: float) -> None:
+    raise ValueError(f"the last, with {value}")
+
+
+@shared_task
+def send_a_failing_canvas() -> None:
+    (fail.s("beside") | add.s(1)).apply_async()
+    chord([fail.s("beside"), add.s(1, 2)], head.s()).apply_async()
+    time.sleep(1)

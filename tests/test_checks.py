@@ -3,7 +3,8 @@
 from datetime import timedelta
 
 import pytest
-from celery import Celery, _state
+from celery import Celery, current_app
+from celery.beat import PersistentScheduler
 from django.apps.registry import Apps
 from django.core.exceptions import ImproperlyConfigured
 from django.db import DEFAULT_DB_ALIAS, connections
@@ -21,18 +22,10 @@ def test_the_example_site_is_clean():
     assert checks.check_databases() == []
 
 
-def without(settings, app):
-    return [each for each in settings.INSTALLED_APPS if each != app]
-
-
-def test_a_missing_app_is_named(settings):
-    settings.INSTALLED_APPS = without(settings, "django_htmx")
-    assert ids(checks.check_settings()) == ["E001"]
-
-
 def test_without_django_celery_beat_nothing_starts(settings):
+    apps = [each for each in settings.INSTALLED_APPS if each != "django_celery_beat"]
     with pytest.raises(ImproperlyConfigured, match="'django_celery_beat' in INSTALLED_APPS"):
-        Apps(without(settings, "django_celery_beat"))
+        Apps(apps)
 
 
 @pytest.mark.parametrize(
@@ -51,7 +44,17 @@ def test_without_django_celery_beat_nothing_starts(settings):
         ({"RETENTION": timedelta.max}, ["E005"]),
         ({"OVERLAP": None}, ["E005"]),
         ({"OWN_CONNECTION": "no"}, ["E005"]),
+        ({"MASKED_WORDS": ["iban"]}, []),
+        ({"MASKED_WORDS": ("iban", "card_number")}, []),
+        ({"MASKED_WORDS": "iban"}, ["E005"]),
+        ({"MASKED_WORDS": [5]}, ["E005"]),
         ({"RETENTION_COUNT": 100}, []),
+        ({"ALERT_AFTER": 3, "RECOVER_AFTER": 2, "MAX_RUNTIME": timedelta(hours=1), "ALERT_ON": ["late"]}, []),
+        ({"ALERT_AFTER": 0}, ["E005"]),
+        ({"RECOVER_AFTER": "3"}, ["E005"]),
+        ({"MAX_RUNTIME": 60}, ["E005"]),
+        ({"ALERT_ON": ["lately"]}, ["E005"]),
+        ({"ALERT_ON": "late"}, ["E005"]),
         ({"RETENTION_COUNT": 0}, ["E005"]),
         ({"RETENTION_COUNT": 2**31}, ["E005"]),
         ({"OVERLAP": "maybe"}, ["E006"]),
@@ -62,6 +65,15 @@ def test_without_django_celery_beat_nothing_starts(settings):
         ({"ACCESS_POLICY": f"{__name__}.one_argument"}, ["E007"]),
         ({"ACCESS_POLICY": f"{__name__}.never_awaited"}, ["E007"]),
         ({"ACCESS_POLICY": "builtins.max"}, []),
+        ({"RUN_LINKS": {"Logs": "https://logs.example.com/?id={celery_id}"}}, []),
+        ({"RUN_LINKS": {"Logs": "https://logs.example.com/?id={id}", "X": "x:{name}"}}, ["E014", "E014"]),
+        ({"RUN_LINKS": ["https://logs.example.com/"]}, ["E014"]),
+        ({"RUN_LINKS": None}, ["E005"]),
+        ({"PING_URL": "https://hc-ping.com/some-id"}, []),
+        ({"PING_URL": None}, []),
+        ({"PING_URL": "file:///etc/passwd"}, ["E015"]),
+        ({"PING_URL": "hc-ping.com/some-id"}, ["E015"]),
+        ({"PING_URL": 5}, ["E015"]),
     ],
 )
 def test_own_settings(settings, value, expected):
@@ -82,8 +94,8 @@ async def never_awaited(request, action):
     [
         ("GRASE", "Did you mean 'GRACE'?"),
         ("record_wait", "Did you mean 'RECORD_WAIT'?"),
-        ("XYZ", f"It knows {', '.join(sorted(DEFAULTS))}."),
-        (5, f"It knows {', '.join(sorted(DEFAULTS))}."),
+        ("XYZ", f"Settings are {', '.join(sorted(DEFAULTS))}."),
+        (5, f"Settings are {', '.join(sorted(DEFAULTS))}."),
     ],
 )
 def test_a_misspelt_setting_is_told_from_the_one_meant(settings, key, hint):
@@ -93,30 +105,72 @@ def test_a_misspelt_setting_is_told_from_the_one_meant(settings, key, hint):
     ]
 
 
-@pytest.mark.parametrize(
-    ("scheduler", "expected"),
-    [
-        ("scheduled_tasks.beat:Scheduler", []),
-        ("scheduled_tasks.beat.Scheduler", []),
-        ("scheduled_tasks", ["E008"]),
-        ("django_celery_beat.schedulers:DatabaseScheduler", ["W001"]),
-        ("celery.beat:PersistentScheduler", ["W001"]),
-    ],
-)
-def test_scheduler(settings, scheduler, expected):
+OURS = "scheduled_tasks.beat:Scheduler"
+SCHEDULERS = [
+    (OURS, []),
+    ("scheduled_tasks.beat.Scheduler", []),
+    ("django_celery_beat.schedulers:DatabaseScheduler", ["W001"]),
+    ("celery.beat:PersistentScheduler", ["W001"]),
+]
+
+
+@pytest.fixture
+def celery_app():
+    """Makes an app the project's: what ``Celery(...)`` does in a project's ``celery.py``."""
+    before = current_app._get_current_object()
+
+    def make(**options):
+        app = Celery("acme", set_as_current=False)
+        app.config_from_object("django.conf:settings", **options)
+        app.set_current()
+        return app
+
+    yield make
+    before.set_current()
+
+
+def test_the_schedulers_short_name(settings):
+    settings.CELERY_BEAT_SCHEDULER = "scheduled_tasks"
+    assert ids(checks.check_settings()) == ["E008"]
+
+
+@pytest.mark.parametrize("scheduler", [OURS, "celery.beat:PersistentScheduler"])
+@pytest.mark.parametrize("namespace", ["CELERY", "ACME"])
+def test_scheduler_of_the_apps_own_namespace(settings, celery_app, namespace, scheduler):
+    settings.CELERY_BEAT_SCHEDULER = OURS
+    setattr(settings, f"{namespace}_BEAT_SCHEDULER", scheduler)
+    celery_app(namespace=namespace)
+    found = checks.check_settings()
+    assert ids(found) == ([] if scheduler == OURS else ["W001"])
+    assert [each.hint for each in found] == [f'Set {namespace}_BEAT_SCHEDULER = "{OURS}".' for _ in found]
+
+
+def test_setting_of_another_namespace_does_not_count(settings, celery_app):
+    settings.CELERY_BEAT_SCHEDULER = OURS
+    celery_app(namespace="ACME")
+    assert ids(checks.check_settings()) == ["W001"]
+
+
+@pytest.mark.parametrize(("scheduler", "expected"), SCHEDULERS)
+def test_scheduler_without_a_namespace(celery_app, scheduler, expected):
+    celery_app().conf.beat_scheduler = scheduler
+    found = checks.check_settings()
+    assert ids(found) == expected
+    assert [each.hint for each in found] == [f'Set acme.conf.beat_scheduler = "{OURS}".' for _ in found]
+
+
+@pytest.mark.parametrize(("scheduler", "expected"), SCHEDULERS)
+def test_scheduler_in_a_process_without_the_app(settings, monkeypatch, scheduler, expected):
+    monkeypatch.setattr(checks, "project_app", lambda: None)
     settings.CELERY_BEAT_SCHEDULER = scheduler
     assert ids(checks.check_settings()) == expected
-
-
-@pytest.mark.parametrize(
-    ("scheduler", "expected"), [("scheduled_tasks.beat:Scheduler", []), ("celery.beat:Scheduler", ["W001"])]
-)
-def test_a_scheduler_that_only_the_celery_app_names(settings, monkeypatch, scheduler, expected):
     del settings.CELERY_BEAT_SCHEDULER
-    app = Celery("checks", set_as_current=False)
-    app.conf.beat_scheduler = scheduler
-    monkeypatch.setattr(_state, "default_app", app)
-    assert ids(checks.check_settings()) == expected
+    assert checks.check_settings() == []
+
+
+def test_scheduler_given_as_a_class(celery_app):
+    celery_app().conf.beat_scheduler = PersistentScheduler
+    assert ids(checks.check_settings()) == ["W001"]
 
 
 def test_time_zones_off(settings):

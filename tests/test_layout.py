@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import ast
+import os
+import subprocess
+import sys
 import zipfile
+from collections import Counter
 from collections.abc import Iterator
+from graphlib import CycleError, TopologicalSorter
 from importlib.util import resolve_name
 from pathlib import Path
 
@@ -24,14 +29,65 @@ WINGS = {
 }
 """First part of a module's name inside the package -> its wing. Everything else is the core."""
 
+FLOORS = (
+    ("conf", "masking", "values", "reasons", "cron", "private", "signals", "links"),
+    ("models", "schedules", "ticks", "access"),
+    ("recording",),
+    ("declarations", "upkeep", "alerts"),
+    ("reading", "checks"),
+    ("operations", "incidents"),
+    ("beat", "worker", "admin", "urls", "templatetags", "management", "metrics"),
+    ("apps",),
+)
+"""The rooms of the package, ground up. A room imports rooms of lower floors, and others of its own floor as
+long as that makes no circle."""
+
+UPWARD: set[tuple[str, str]] = set()
+"""Imports that still run upwards. Nothing may be added."""
+
+SHARED_NAMES = {
+    "changes", "runs", "tasks",  # each room's part of one subject
+    "Command", "Meta", "urls",  # Django's own
+}  # fmt: skip
+"""Names of modules and classes that may occur more than once, because they mean the same."""
+
+AMBIGUOUS = {"Message"}
+"""Names that still have several meanings. Nothing may be added."""
+
+LONGEST_FILE = 350
+TOO_LONG = {
+    "scheduled_tasks/recording/recorder.py",
+    "scheduled_tasks/recording/statements.py",
+    "tests/admin/test_changes.py",
+    "tests/admin/test_list.py",
+    "tests/admin/test_security.py",
+    "tests/beat/test_scheduler.py",
+    "tests/declarations/test_registry.py",
+    "tests/declarations/test_sync.py",
+    "tests/e2e/test_widths.py",
+    "tests/example_project/test_jobs.py",
+    "tests/operations/test_operations.py",
+    "tests/recording/test_statements.py",
+    "tests/soak.py",
+    "tests/upkeep/test_reaper.py",
+}
+"""Files that are still too long. Nothing may be added."""
+
 DOORS = {"scheduled_tasks", "scheduled_tasks.apps"}
 """The public face and the composition root: they may reach into the wings, but only when called."""
 
-PURE = tuple(
-    f"scheduled_tasks.{name}"
-    for name in ("cron", "cron_grammar", "cron_labels", "declarable", "registry", "task_options")
+PURE = (
+    "scheduled_tasks.cron",
+    *(f"scheduled_tasks.declarations.{name}" for name in ("validation", "decorator", "registry")),
 )
 VAGUE = {"utils", "helpers", "services", "managers", "mixins"}
+DOCUMENTED = {
+    "_default_manager", "_meta", "_state",  # Django's models
+    "_asdict", "_fields", "_make", "_replace",  # named tuples
+    "_getframe",  # sys
+}  # fmt: skip
+"""Underscore names that others document."""
+
 LONGEST_FUNCTION = 35
 
 
@@ -81,6 +137,112 @@ def test_only_the_admin_wing_imports_the_admin(module: str, path: Path) -> None:
 def test_pure_modules_know_no_database(module: str, path: Path) -> None:
     database = ("django.db", "django_celery_beat.models", "scheduled_tasks.models")
     assert not [found for found in imports(module, path) if is_below(found, *database)]
+
+
+def room(module: str) -> str | None:
+    """The first part of a module's name inside the package; None for what is outside."""
+    top, _, rest = module.partition(".")
+    return rest.partition(".")[0] or None if top == PACKAGE.name else None
+
+
+def floor(name: str) -> int:
+    return next(number for number, rooms in enumerate(FLOORS) if name in rooms)
+
+
+@pytest.fixture(scope="module")
+def room_imports() -> set[tuple[str, str]]:
+    """Every import of one room from another."""
+    known = {name for rooms in FLOORS for name in rooms}
+    found = set()
+    for module, path in modules(PACKAGE):
+        importer = room(module)
+        if importer is None or importer == "migrations":
+            continue
+        assert importer in known, f"FLOORS does not name {importer}"
+        found |= {(importer, imported) for name in imports(module, path) if (imported := room(name)) in known}
+    return {(importer, imported) for importer, imported in found if importer != imported}
+
+
+def test_no_room_imports_upwards(room_imports: set[tuple[str, str]]) -> None:
+    upward = {pair for pair in room_imports if floor(pair[1]) > floor(pair[0])}
+    assert not upward - UPWARD
+
+
+def test_rooms_import_in_no_circle(room_imports: set[tuple[str, str]]) -> None:
+    below: dict[str, set[str]] = {}
+    for importer, imported in room_imports - UPWARD:
+        below.setdefault(importer, set()).add(imported)
+    try:
+        TopologicalSorter(below).prepare()
+    except CycleError as error:
+        pytest.fail(f"rooms import in a circle: {' -> '.join(error.args[1])}")
+
+
+def test_a_name_has_one_meaning() -> None:
+    names: Counter[str] = Counter()
+    for _module, path in modules(PACKAGE):
+        if path.stem != "__init__" and path.parent.name != "migrations":
+            names[path.stem] += 1
+        names.update(
+            {node.name for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.ClassDef)}
+        )
+    repeated = {name for name, count in names.items() if count > 1} - SHARED_NAMES
+    assert not repeated - AMBIGUOUS
+
+
+def test_files_are_short() -> None:
+    files = [
+        *PACKAGE.rglob("*.py"),
+        *(ROOT / "tests").rglob("*.py"),
+        *(ROOT / "example_project").rglob("*.py"),
+    ]
+    written = [path for path in files if path.parent.name != "migrations"]
+    long = {str(path.relative_to(ROOT)) for path in written if path.read_text().count("\n") > LONGEST_FILE}
+    assert not long - TOO_LONG
+
+
+def test_a_web_process_loads_neither_beat_nor_worker() -> None:
+    """Beyond ``celery.worker`` itself, which Celery's own support for Django imports."""
+    code = """
+import sys
+import celery.fixups.django
+
+celerys_own = {*sys.modules}
+import django
+
+django.setup()
+import example_project.urls
+
+heavy = ("celery.beat", "celery.worker", "celery.apps", "django_celery_beat.schedulers")
+print(*[name for name in {*sys.modules} - celerys_own if name.startswith(heavy)])
+"""
+    output = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, "DJANGO_SETTINGS_MODULE": "example_project.settings"},
+        cwd=ROOT,
+        check=True,
+        capture_output=True,
+        text=True,
+    ).stdout
+    assert output.split() == []
+
+
+@pytest.mark.parametrize(
+    ("module", "path"), [case for case in OURS if case.values[0] != "scheduled_tasks.private"]
+)
+def test_private_names_of_others_are_used_in_one_module(module: str, path: Path) -> None:
+    """An underscore name of something that is neither ``self`` nor imported from this package."""
+    found = [name for name in imports(module, path) if not is_below(name, PACKAGE.name) and "._" in name]
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Attribute) and is_private(node.attr):
+            owner = node.value.id if isinstance(node.value, ast.Name) else ""
+            found += [] if owner in ("self", "cls") else [node.attr]
+    assert not found
+
+
+def is_private(name: str) -> bool:
+    """Whether it is an underscore name; of Python's own double ones Celery adds one."""
+    return name == "__header__" or (name[0] == "_" and name[:2] != "__" and name not in DOCUMENTED)
 
 
 @pytest.mark.parametrize("package", [PACKAGE, ROOT / "example_project", ROOT / "tests"], ids=lambda p: p.name)

@@ -1,10 +1,13 @@
 """Every kind of schedule in words, and when it is next due."""
 
 import sys
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
+from itertools import islice
 
 import pytest
 from django.conf import settings
+from django.db import connection
 from django.utils import timezone
 from django_celery_beat.models import (
     ClockedSchedule,
@@ -16,7 +19,7 @@ from django_celery_beat.models import (
 
 from scheduled_tasks import schedules
 from scheduled_tasks.cron import CronExpression
-from scheduled_tasks.schedules import Unschedulable
+from scheduled_tasks.schedules import InvalidInterval, Unschedulable
 
 NOON = datetime(2026, 6, 2, 12, tzinfo=UTC)
 
@@ -150,3 +153,91 @@ def test_the_zone_of_an_interval_is_the_current_one_or_the_sites():
 )
 def test_labels_of_schedules_kept_as_text(text, label):
     assert schedules.text_label(text) == label
+
+
+@pytest.mark.parametrize(
+    "task",
+    [
+        PeriodicTask(interval=IntervalSchedule(every=5_000_000, period="days")),
+        PeriodicTask(interval=IntervalSchedule(every=10**12, period="days")),
+        PeriodicTask(interval=IntervalSchedule(every="many", period="days")),
+        PeriodicTask(interval=IntervalSchedule(every=1000, period="microseconds")),
+        PeriodicTask(interval=IntervalSchedule(every=999_999, period="microseconds")),
+        PeriodicTask(interval=IntervalSchedule(every=1, period="days"), start_time="tomorrow"),
+        PeriodicTask(clocked=ClockedSchedule(clocked_time="noon")),
+        PeriodicTask(solar=SolarSchedule(event="sunrise", latitude="north", longitude=None)),
+        PeriodicTask(solar=SolarSchedule(event="never", latitude=1, longitude=1)),
+        cron_task(zone=""),
+        cron_task(zone=None),
+        cron_task(minute="99999999999999999999"),
+        cron_task(minute=None),
+    ],
+    ids=lambda task: schedules.raw(task) if task.clocked is None else "clocked",
+)
+def test_a_row_of_any_content_is_unschedulable_and_nothing_else(task):
+    with pytest.raises(Unschedulable):
+        schedules.next_run(task, NOON)
+    assert isinstance(schedules.label(task), str)
+    assert schedules.zone(task).key
+
+
+@pytest.mark.django_db
+def test_a_row_with_an_unknown_zone_is_unschedulable_and_nothing_else():
+    stored = PeriodicTask.objects.create(name="mars", task="t", crontab=CrontabSchedule.objects.create())
+    with connection.cursor() as cursor:
+        cursor.execute("UPDATE django_celery_beat_crontabschedule SET timezone = 'Mars/Base'")
+    task = PeriodicTask.objects.get(pk=stored.pk)
+    with pytest.raises(Unschedulable, match="Mars/Base"):
+        schedules.next_run(task, NOON)
+    assert (schedules.raw(task), schedules.label(task)) == ("", "")
+    assert schedules.zone(task).key
+
+
+@pytest.mark.parametrize("moment", [datetime.max.replace(tzinfo=UTC), datetime.min.replace(tzinfo=UTC)])
+def test_dates_at_the_ends_of_the_calendar(moment):
+    for task in (cron_task(), PeriodicTask(interval=IntervalSchedule(every=1, period="days"))):
+        with suppress(Unschedulable):
+            schedules.next_run(task, moment)
+    clocked = PeriodicTask(clocked=ClockedSchedule(clocked_time=moment))
+    with timezone.override("Asia/Tokyo"):
+        assert schedules.label(clocked)
+    with timezone.override("America/New_York"):
+        assert schedules.label(clocked)
+
+
+@pytest.mark.parametrize(
+    ("every", "unit", "message"),
+    [
+        ("1", "microseconds", "The shortest interval is one second."),
+        ("999999", "microseconds", "The shortest interval is one second."),
+        ("2147483648000001", "microseconds", "Enter a whole number from 1 to 315360000000000."),
+        ("2500000001", "microseconds", "An interval longer than half an hour must be whole seconds."),
+        ("0", "seconds", "Enter a whole number from 1 to 315360000."),
+    ],
+)
+def test_an_interval_that_may_not_be_typed(every, unit, message):
+    with pytest.raises(InvalidInterval, match=message):
+        schedules.read_interval(every, unit)
+
+
+@pytest.mark.parametrize(
+    ("every", "unit", "raw"),
+    [("1", "hours", "every hour"), ("1", "seconds", "every second"), ("2", "days", "every 2 days")],
+)
+def test_one_unit_has_no_number(every, unit, raw):
+    task = PeriodicTask(interval=schedules.read_interval(every, unit))
+    assert schedules.raw(task) == raw
+    row = schedules.parse_interval(raw)
+    assert (row.every, row.period) == (int(every), unit)
+
+
+def test_a_text_kept_with_a_number_reads_well():
+    assert schedules.text_label("every 1 hours") == schedules.text_label("every hour") == "Every hour"
+
+
+def test_a_beat_that_was_away_over_a_clock_change_missed_what_occurred():
+    """Nuuk leaves out the last hour of that Saturday: what was due in it is due once, at midnight."""
+    task = cron_task(minute="*/15", hour="*", day_of_week="6", zone="America/Nuuk")
+    runs = schedules.next_runs(task, datetime(2026, 3, 29, 0, 50, tzinfo=UTC))
+    until = datetime(2026, 3, 29, 7, 1, tzinfo=UTC)
+    assert [run for run in islice(runs, 3) if run <= until] == [datetime(2026, 3, 29, 1, tzinfo=UTC)]

@@ -11,11 +11,12 @@ from django.urls import reverse
 from django.utils import timezone, translation
 
 from scheduled_tasks import reasons
-from scheduled_tasks.admin import words
+from scheduled_tasks.admin import formats
 from scheduled_tasks.cron import CronExpression, InvalidCron
-from scheduled_tasks.flags import Flag
+from scheduled_tasks.declarations.fields import FIELDS
 from scheduled_tasks.models import (
     CodeDefault,
+    Flag,
     Misfire,
     Overlap,
     ProcessKind,
@@ -25,8 +26,7 @@ from scheduled_tasks.models import (
     Trigger,
     database_now,
 )
-from scheduled_tasks.overview import State
-from scheduled_tasks.task_fields import BLANK, NAMES
+from scheduled_tasks.reading.tasks import State
 from tests.factories import make_process, make_run, make_task
 
 LANGUAGES = ("de", "fr", "es")
@@ -118,32 +118,8 @@ def test_every_refused_expression_is_explained(language):
 
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_field_names_are_those_of_the_declaration(language):
-    assert NAMES.keys() == BLANK.keys()
     with translation.override(language):
-        assert str(NAMES["schedule"]) != "schedule"
-
-
-SAID = {name: text for name, text in vars(reasons).items() if name.isupper() and isinstance(text, str)}
-
-
-@pytest.mark.parametrize("language", LANGUAGES)
-@pytest.mark.parametrize("sentence", SAID.values(), ids=SAID.keys())
-def test_reasons_kept_in_english_are_said_in_the_readers_language(language, sentence):
-    details = {"error": "5 % off\nof (this)", "task": "mail.send", "name": "anna", "text": "every 0 days"}
-    kept = sentence % {**details, "what": "arguments", "shape": "a list"}
-    with translation.override("en"):
-        assert reasons.said(kept) == kept
-    with translation.override(language):
-        said = reasons.said(kept)
-    assert said != kept
-    assert all(value in said for key, value in details.items() if f"%({key})s" in sentence)
-    assert not re.search(r"\ba list\b", said)
-
-
-def test_a_reason_of_somebody_else_stays_as_it_is():
-    with translation.override("de"):
-        assert reasons.said("") == ""
-        assert reasons.said("Out of %(luck)s.") == "Out of %(luck)s."
+        assert str(FIELDS["schedule"].label) != "schedule"
 
 
 @pytest.mark.parametrize(
@@ -158,17 +134,17 @@ def test_times_and_numbers_follow_the_language(language, future, past, decimal):
     now = timezone.now()
     away = timedelta(days=3, hours=1)
     with translation.override(language):
-        assert words.relative(now + away, now) == future
-        assert words.relative(now - away, now) == past
-        assert words.duration(timedelta(seconds=2.4)).replace("\xa0", " ") == decimal
+        assert formats.relative(now + away, now) == future
+        assert formats.relative(now - away, now) == past
+        assert formats.duration(timedelta(seconds=2.4)).replace("\xa0", " ") == decimal
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_the_script_says_nothing_in_english(language):
     with translation.override("en"):
-        english = words.script_words()
+        english = formats.script_words()
     with translation.override(language):
-        translated = words.script_words()
+        translated = formats.script_words()
     texts = [key for key, value in english.items() if isinstance(value, str)]
     same = {key for key in texts if translated[key] == english[key]}
     assert same <= ({"in"} if language == "de" else set())  # "in 3 Tagen"
@@ -212,7 +188,7 @@ def site(db):
     now = database_now()
     first = make_task("alpha", description="1")
     for number, status in enumerate(Status):
-        make_run(first, status, ago=9000 - number, reason="Beat was held up.", process_id="w")
+        make_run(first, status, ago=9000 - number, reason=reasons.Code.BEAT_HELD_UP, process_id="w")
     by_anna = {"trigger": "manual", "actor": "anna"}
     make_run(first, Status.RUNNING, ago=9, process_id="w", progress='{"done": 3, "total": 4}', **by_anna)
     TaskState.objects.create(task_id=first.pk, skip_next=True)
@@ -253,7 +229,7 @@ def pages():
 def test_pages_have_no_english_left(language, site, admin_client):
     left = {}
     for url, script in pages():
-        headers = {"Accept-Language": language, **({"HX-Request": "true"} if script else {})}
+        headers = {"Accept-Language": language, **({"ST-Request": "1"} if script else {})}
         response = admin_client.get(url, headers=headers)
         assert response.status_code == 200, url
         if found := untranslated(language, texts_of(response.content.decode())):

@@ -1,38 +1,47 @@
-"""The next 24 hours: a lane of planned runs per task, as server-rendered SVG."""
+"""The next 24 hours: a lane of planned runs per task. The template draws them as SVG, in minutes."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
-from functools import cached_property
 from statistics import median_low
+from typing import TYPE_CHECKING
 
+from django.contrib.admin.views.main import PAGE_VAR
 from django.core.paginator import Page, Paginator
-from django.db.models import Count, Q
+from django.http import HttpRequest, HttpResponse
+from django.template.response import TemplateResponse
 from django.utils import timezone
 from django.utils.formats import date_format, number_format
-from django.utils.html import format_html, format_html_join
-from django.utils.safestring import SafeString, mark_safe
+from django.utils.functional import cached_property
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext, pgettext
 
-from .. import planned, schedules
-from ..facts import Facts
-from ..health import Problem, problems
-from ..models import ScheduledTask
-from ..planned import MINUTE, MOST_TASKS, Plan
-from . import words
-from .signs import Moment
+from .. import schedules
+from ..access import Action
+from ..models import Flag, ScheduledTaskQuerySet
+from ..reading import next_24_hours
+from ..reading.health import problems
+from ..reading.machinery import Machinery
+from ..reading.next_24_hours import MOST_TASKS, Plan
+from ..ticks import MINUTE
+from . import formats
+from .badges import Moment
+from .context import machinery_of, page_context, visible_tasks
+from .permissions import requires
+
+if TYPE_CHECKING:
+    from .tasks import ScheduledTaskAdmin
 
 PER_PAGE = 100
+
+DAY = 24 * 60
 
 HOURS = 25
 """Hours drawn: the one that has begun, and those that the coming 24 hours reach into."""
 
 WIDTH = HOURS * 60
-"""Units of a lane's width, each a minute."""
 
 LABEL_EVERY = 3
 """Hours of the clock from one label to the next."""
@@ -50,131 +59,79 @@ NAMED = 5
 """Tasks and times that are named before the rest is counted."""
 
 
-@dataclass(frozen=True)
-class Busiest:
-    """The minute in which most tasks start: when, how many, which."""
-
-    minute: int
-    at: str
-    tasks: str
-    names: str
+@requires(Action.VIEW, method="GET")
+def show_timeline(model_admin: ScheduledTaskAdmin, request: HttpRequest) -> HttpResponse:
+    """The planned runs of the next 24 hours, a page of its own."""
+    tasks, page = visible_tasks(model_admin, request), request.GET.get(PAGE_VAR, "1")
+    context = {
+        **page_context(model_admin, request),
+        "title": _("Next 24 hours"),
+        "timeline": Timeline(machinery_of(request), tasks, page),
+    }
+    return TemplateResponse(request, model_admin.timeline_template, context)
 
 
 class Lane:
-    """One task's row: what it is, when it runs next, its runs drawn and told."""
+    """One task's row: what it is, when it runs next, its runs told and drawn."""
 
     def __init__(self, plan: Plan, begin: datetime, now: datetime) -> None:
         self.plan = plan
-        self.begin = begin
-        self.now = now
         self.id = str(plan.task.pk)
         self.name: str = plan.task.name
+        self.label = schedules.label(plan.task)
+        self.next_at = _next_run(plan, now)
+        about = "≈ " if plan.estimated else ""
+        self.count = about + _number(plan.count)
+        self.runs = about + _runs(plan.count)
+        self.spoken = _spoken(plan, begin)
+        skipped = int(plan.skips_first)
+        self.skipped = _bars(plan.minutes[:skipped])
+        self.bars, self.bands = "", ""
+        self.texts: list[tuple[str, str]] = []
+        """``(place in percent, number of runs)`` of each long band."""
+        for stretch in _stretches(plan.minutes[skipped:]):
+            self._draw(stretch)
 
-    @property
-    def label(self) -> str:
-        """The schedule in plain words."""
-        return schedules.label(self.plan.task)
-
-    @cached_property
-    def next_at(self) -> Moment:
-        """When it runs next, or should have."""
-        at = self.plan.first
-        exact = words.exact(at, schedules.zone(self.plan.task))
-        if at < self.now - self.plan.task.state.late_after:
-            return Moment(at, words.relative(at, self.now, overdue="late"), exact, "late")
-        return Moment(at, words.relative(at, self.now) if at > self.now else _("Now"), exact, "next")
-
-    @property
-    def count(self) -> str:
-        """How many runs are planned, with a sign where that is an estimate."""
-        return self._about + _number(self.plan.count)
-
-    @property
-    def runs(self) -> str:
-        """The same as ``"24 runs"``."""
-        return self._about + _runs(self.plan.count)
-
-    @property
-    def _about(self) -> str:
-        return "≈ " if self.plan.estimated else ""
-
-    @property
-    def spoken(self) -> str:
-        """When it runs, in words: the next times of day, and how many more."""
-        minutes = self.plan.minutes[:NAMED]
-        if not minutes:
-            return _("No run in the next 24 hours.")
-        text = ", ".join(_time_of_day(self.begin, minute) for minute in minutes)
-        return _and_more(text, self.plan.count - len(minutes))
-
-    @property
-    def drawing(self) -> SafeString:
-        """The lane: a bar per run, a band with their number where they are dense, a skipped run dashed."""
-        skipped, bars, bands, texts = self.plan.minutes[: int(self.plan.skips_first)], "", "", []
-        for stretch in _stretches(self.plan.minutes[len(skipped) :]):
-            if len(stretch) < BAND:
-                bars += _bars(stretch)
-                continue
-            first, last = stretch[0], stretch[-1] + 1
-            bands += f"M{first} 4H{last}v16H{first}z"
-            if last - first >= BAND_WITH_TEXT:
-                texts.append((_percent((first + last) / 2), _runs(self._runs_in(stretch))))
-        return _svg(
-            _stretched('<use href="#st-tl-grid"/>')
-            + _stretched(
-                f'<path class="st-tl-line st-tl-band" d="{bands}"/>'
-                f'<path class="st-tl-line st-tl-run" d="{bars}"/>'
-                f'<path class="st-tl-line st-tl-skip" d="{_bars(skipped)}"/>',
-                'y="11" height="24"',
-            ),
-            format_html_join("", '<text x="{}%" y="23">{}</text>', texts),
-        )
-
-    def _runs_in(self, stretch: Sequence[int]) -> int:
-        """Runs of a stretch: of those that start in one minute the plan only knows the sum."""
-        return self.plan.count if len(stretch) == len(self.plan.minutes) else len(stretch)
+    def _draw(self, minutes: Sequence[int]) -> None:
+        """A bar per run, a band with their number where they are dense."""
+        if len(minutes) < BAND:
+            self.bars += _bars(minutes)
+            return
+        first, last = minutes[0], minutes[-1] + 1
+        self.bands += f"M{first} 4H{last}v16H{first}z"
+        if last - first >= BAND_WITH_TEXT:
+            # Of the runs that start in one minute the plan only knows the sum.
+            count = self.plan.count if len(minutes) == len(self.plan.minutes) else len(minutes)
+            self.texts.append((_percent((first + last) / 2), _runs(count)))
 
 
 class Timeline:
     """One page of lanes, and what holds for all of them. ``number`` is the page's, as typed."""
 
-    def __init__(self, facts: Facts, number: str) -> None:
-        self.now = facts.now
-        self.problems: list[Problem] = problems(facts)
-        local = timezone.localtime(facts.now)
-        self.begin = facts.now - timedelta(
-            minutes=local.minute, seconds=local.second, microseconds=local.microsecond
-        )
+    view_box = f"0 0 {WIDTH} 24"
+    hour_lines = "".join(f"M{60 * hour} 0v24" for hour in range(1, HOURS))
+
+    def __init__(self, machinery: Machinery, tasks: ScheduledTaskQuerySet, number: str) -> None:
+        zone = timezone.get_current_timezone()
+        local = timezone.localtime(machinery.now, zone)
+        past = timedelta(minutes=local.minute, seconds=local.second, microseconds=local.microsecond)
+        self.now, self.begin = machinery.now, machinery.now - past
         self.minute = (self.now - self.begin) // MINUTE
-        self.plans = planned.plans(facts.now, self.begin)
+        self.now_line = f"M{self.minute} 0v24"
+        end = self.minute + DAY
+        self.outside = f"M0 0H{self.minute}v24H0zM{end} 0H{WIDTH}v24H{end}z"
+        self.zone = timezone.get_current_timezone_name()
+        self.as_of = formats.clock(self.now, zone)
+        self.problems = problems(machinery)
+        self.stalled = any(problem.code == "beat" for problem in self.problems)
+        self.plans = next_24_hours.plans(tasks, machinery, self.begin)
+        self.counts = tasks.flag_counts(self.now, machinery.known_tasks)
         self.page: Page[Plan] = Paginator(self.plans, PER_PAGE).get_page(number)
-        paused = Count("pk", filter=Q(enabled=False))
-        self.tasks: dict[str, int] = ScheduledTask.objects.aggregate(total=Count("pk"), paused=paused)
-
-    @property
-    def lanes(self) -> list[Lane]:
-        """The page's lanes, the next to run first."""
-        return [Lane(plan, self.begin, self.now) for plan in self.page]
-
-    @property
-    def stalled(self) -> bool:
-        """Whether nothing will start on schedule, so that no run can be promised."""
-        return any(problem.code == "beat" for problem in self.problems)
-
-    @property
-    def has_estimates(self) -> bool:
-        """Whether some lane of the page is an estimate."""
-        return any(plan.estimated for plan in self.page)
-
-    @property
-    def zone(self) -> str:
-        """The zone of the hours."""
-        return timezone.get_current_timezone_name()
-
-    @property
-    def as_of(self) -> str:
-        """The time of day the page tells of."""
-        return words.clock(self.now, timezone.get_current_timezone())
+        self.page_range = self.page.paginator.get_elided_page_range(self.page.number)
+        self.has_estimates = any(plan.estimated for plan in self.page)
+        self.lanes = [Lane(plan, self.begin, self.now) for plan in self.page]
+        self.load = Counter(minute for plan in self.plans for minute in plan.minutes)
+        """How many tasks start in each minute."""
 
     @property
     def summary(self) -> str:
@@ -186,26 +143,25 @@ class Timeline:
         }
 
     @cached_property
-    def load(self) -> Counter[int]:
-        """How many tasks start in each minute."""
-        return Counter(minute for plan in self.plans for minute in plan.minutes)
-
-    @cached_property
-    def busiest(self) -> Busiest | None:
+    def busiest(self) -> dict[str, object] | None:
         """The first minute in which most tasks start, or None when no two start together."""
         most = max(self.load.values(), default=0)
         if most < 2:
             return None
         minute = min(minute for minute, tasks in self.load.items() if tasks == most)
         names = [plan.task.name for plan in self.plans if minute in plan.minutes]
-        text = _and_more(", ".join(names[:NAMED]), most - NAMED)
-        return Busiest(minute, _time_of_day(self.begin, minute), _number(most), text)
+        return {
+            "at": _time_of_day(self.begin, minute),
+            "tasks": _number(most),
+            "names": _and_more(", ".join(names[:NAMED]), most - NAMED),
+            "line": f"M{minute} 0v24",
+        }
 
     @property
     def unplanned(self) -> list[tuple[str, str]]:
         """What has no lane: ``(text, query string of the list)``."""
-        paused = self.tasks["paused"]
-        others = self.tasks["total"] - paused - len(self.plans)
+        paused = self.counts[Flag.PAUSED]
+        others = self.counts["total"] - paused - len(self.plans)
         later = ngettext("%(n)s task that runs later", "%(n)s tasks that run later", others)
         never = ngettext("%(n)s task that never runs", "%(n)s tasks that never run", others)
         found = [
@@ -215,56 +171,42 @@ class Timeline:
         return [(text % {"n": _number(number)}, link) for number, text, link in found if number]
 
     @property
-    def axis(self) -> SafeString:
-        """The hours over the lanes, how many tasks start together, and the lines that every lane repeats."""
+    def load_bars(self) -> str:
+        """Under the hours, a bar where more tasks start together than usual."""
         tallest = max(self.load.values(), default=1)
-        usual = median_low([*self.load.values(), *[0] * (24 * 60)][: 24 * 60])
-        together = "".join(
+        usual = median_low([*self.load.values(), *[0] * DAY][:DAY])
+        return "".join(
             f"M{minute} 24v-{max(2, round(9 * tasks / tallest))}"
             for minute, tasks in sorted(self.load.items())
             if tasks > max(1, usual)
         )
-        return _svg(
-            _stretched(
-                f'<g id="st-tl-grid">{self._grid}</g><path class="st-tl-line st-tl-load" d="{together}"/>'
-            ),
-            format_html_join("", '<text class="{}" x="{}%" y="14">{}</text>', self._labels()),
-        )
 
     @property
-    def _grid(self) -> str:
-        end = self.minute + 24 * 60
-        hours = "".join(f"M{60 * hour} 0v24" for hour in range(1, HOURS))
-        busiest = (
-            f'<path class="st-tl-line st-tl-busiest" d="M{self.busiest.minute} 0v24"/>'
-            if self.busiest
-            else ""
-        )
-        return (
-            f'<path class="st-tl-line st-tl-out" d="M0 0H{self.minute}v24H0zM{end} 0H{WIDTH}v24H{end}z"/>'
-            f'<path class="st-tl-line st-tl-hour" d="{hours}"/>{busiest}'
-            f'<path class="st-tl-line st-tl-now" d="M{self.minute} 0v24"/>'
-        )
-
-    def _labels(self) -> Iterator[tuple[str, str, str]]:
+    def hour_texts(self) -> Iterator[tuple[str, str, str]]:
+        """``(css class, place in percent, text)`` of now, the hours of the clock and the next day."""
         yield "st-tl-is-now", _percent(self.minute), pgettext("on a timeline", "now")
-        for hour in range(3, HOURS):  # an earlier label would meet "now"
+        for hour in range(3, HOURS):  # an earlier text would meet "now"
             local = timezone.localtime(self.begin + timedelta(hours=hour))
             if local.hour == 0:
-                yield "st-tl-day", _percent(60 * hour), words.day(local, timezone.get_current_timezone())
+                yield "st-tl-day", _percent(60 * hour), formats.day(local, timezone.get_current_timezone())
             elif local.hour % LABEL_EVERY == 0:
                 yield "st-tl-clock", _percent(60 * hour), _time_of_day(self.begin, 60 * hour)
 
-    @property
-    def page_links(self) -> list[tuple[str, str]]:
-        """``(text, query string)`` of the pages; the current one and gaps have no address."""
-        pages = self.page.paginator.get_elided_page_range(self.page.number)
-        return [(str(n), f"?p={n}" if isinstance(n, int) and n != self.page.number else "") for n in pages]
 
-    @property
-    def number_text(self) -> str:
-        """The number of the page shown."""
-        return str(self.page.number)
+def _next_run(plan: Plan, now: datetime) -> Moment:
+    """When a task runs next, or should have."""
+    at, exact = plan.first, formats.exact(plan.first, schedules.zone(plan.task))
+    if plan.is_late:
+        return Moment(at, formats.relative(at, now, overdue="late"), exact, "late")
+    return Moment(at, formats.relative(at, now) if at > now else _("Now"), exact, "next")
+
+
+def _spoken(plan: Plan, begin: datetime) -> str:
+    """When a task runs, in words: the next times of day, and how many more."""
+    times = [_time_of_day(begin, minute) for minute in plan.minutes[:NAMED]]
+    if not times:
+        return _("No run in the next 24 hours.")
+    return _and_more(", ".join(times), plan.count - len(times))
 
 
 def _stretches(minutes: Sequence[int]) -> Iterator[list[int]]:
@@ -281,20 +223,6 @@ def _stretches(minutes: Sequence[int]) -> Iterator[list[int]]:
 
 def _bars(minutes: Sequence[int]) -> str:
     return "".join(f"M{minute} 4v16" for minute in minutes)
-
-
-def _stretched(drawn: str, place: str = "") -> str:
-    """A drawing in minutes, as wide as the lane; unless ``place`` says otherwise as high too."""
-    return f'<svg {place} viewBox="0 0 {WIDTH} 24" preserveAspectRatio="none">{drawn}</svg>'
-
-
-def _svg(drawn: str, texts: SafeString) -> SafeString:
-    """A lane's drawing with texts over it."""
-    return format_html(
-        '<svg class="st-tl-svg" aria-hidden="true">{}{}</svg>',
-        mark_safe(drawn),  # noqa: S308 - numbers and class names only
-        texts,
-    )
 
 
 def _percent(minute: float) -> str:

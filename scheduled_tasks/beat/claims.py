@@ -3,344 +3,242 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Sequence
 from datetime import UTC, datetime, timedelta
-from uuid import uuid4
+from functools import partial
 
-from celery.utils.log import get_logger
-from django.db import IntegrityError
-from django.db.models import F
-from django.utils.translation import gettext_noop
+from django.db.models import Case, F, Value, When
 from django_celery_beat.models import PeriodicTask
 
-from ..models import Misfire, Overlap, Status, TaskRun, TaskState
+from ..models import Misfire, Overlap, Status, TaskRun, TaskState, Trigger
+from ..reasons import Code, Reason
+from ..schedules import next_run
+from ..ticks import Span, span_between
 from ..values import stored
-from . import records
-from .entries import Entry, broken
-from .lease import LeaderLease
-from .outbox import Message
-from .records import Moved, NewRun
-from .ticks import Span, between
+from .entries import Entry
+from .loading import retire, save_states
+from .pending_runs import LONGEST_WAIT, ON_TIME, PendingRun, close_runs
 
-ON_TIME = timedelta(seconds=30)
-"""A tick this late counts as on time: a standby may take that long to notice that the leader died."""
-
-WAITS_FOR_WORKER = timedelta(minutes=15)
-"""How long a message waits for a worker, at least, when its task does not say."""
-
-SKIPPED_ONCE = gettext_noop("Skipped once, as a person asked.")
-OVERLAP = gettext_noop("The run before it had not ended.")
-HELD_ALREADY = gettext_noop("The run before it had not ended, and one run is held already.")
-NO_BROKER = gettext_noop("The broker could not be reached.")
-NEVER_TAKEN = gettext_noop("No worker took it in time.")
-
-NO_ARGS, NO_KWARGS = stored([]), stored({})
-
-logger = get_logger(__name__)
-
-_Ticks = tuple[Span | None, datetime | None]
+MOST_TICKS = 2**31 - 1
+"""What the column for the number of ticks can hold."""
 
 
-@dataclass(slots=True)
-class Claimed:
-    """What one claim brought.
+class Claim:
+    """The decisions about ticks that are due, made inside one transaction.
 
-    ``messages`` are to be sent; ``moved`` says per entry up to when it is accounted for and when it is due
-    next; ``stale`` entries are not as the database has them any more; ``over`` are the ids of tasks that
-    were retired; ``holding`` says whether a run waits for another to end.
+    ``runs`` are to be sent, ``moved`` says of entries up to when they are accounted for and what their next
+    run is, and ``is_stale`` tells that an entry is not as the database has its task any more.
+
+    ``why_missed`` gives the reason kept with a tick that comes too late; ``text`` makes arguments fit to be
+    stored.
     """
-
-    messages: list[Message] = field(default_factory=list)
-    moved: list[tuple[Entry, datetime, datetime | None]] = field(default_factory=list)
-    stale: list[Entry] = field(default_factory=list)
-    over: list[int] = field(default_factory=list)
-    holding: bool = False
-
-    def forget(self) -> None:
-        """Be as new."""
-        self.messages, self.moved, self.stale, self.over, self.holding = [], [], [], [], False
-
-
-@dataclass(frozen=True, slots=True)
-class _OpenRun:
-    """A run of a due task that has not ended; ``unsent`` when beat could not send it yet."""
-
-    id: int
-    status: str
-    unsent: bool
-
-
-@dataclass(frozen=True, slots=True)
-class _Blocked:
-    """A tick that another run keeps from running; those that follow on one another share a row.
-
-    ``after`` is the tick before it, or what the task was accounted for until.
-    """
-
-    entry: Entry
-    tick: datetime
-    after: datetime
-    status: Status
-    by: int
-    reason: str
-
-
-def claim(
-    entries: Sequence[Entry],
-    *,
-    lease: LeaderLease,
-    now: datetime,
-    why_missed: Callable[[datetime], str],
-    into: Claimed,
-) -> None:
-    """Claim every tick of ``entries`` up to ``now`` in one transaction, and record those that will not run.
-
-    ``why_missed`` gives the reason kept with a tick that comes too late. The caller moves the entries on once
-    this has returned. Raises :class:`.lease.Fenced` when another beat leads, and database errors, after which
-    ``into`` holds what may have been claimed all the same.
-    """
-    try:
-        _attempt(entries, lease, _Claim(now, why_missed, into))
-    except IntegrityError:  # the clock was set back: some of these ticks were claimed before
-        into.forget()
-        _attempt(entries, lease, _Claim(now, why_missed, into, twice=True))
-
-
-def _attempt(entries: Sequence[Entry], lease: LeaderLease, attempt: _Claim) -> None:
-    with lease.leading():
-        attempt.run(entries)
-
-
-class _Claim:
-    """The work inside the transaction; ``twice`` when ticks may have been claimed before."""
 
     def __init__(
-        self, now: datetime, why_missed: Callable[[datetime], str], into: Claimed, *, twice: bool = False
+        self, now: datetime, why_missed: Callable[[datetime], Code], text: Callable[[str], str] = str
     ) -> None:
         self.now = now
-        self.why_missed = why_missed
-        self.twice = twice
-        self.claimed = into
-        self.rows: list[NewRun] = []
-        self.blocked: list[_Blocked] = []
-        self.states: list[Moved] = []
-        self.skipped: list[int] = []
-        self.ticks: dict[tuple[int, datetime], _Ticks] = {}
+        self.runs: list[PendingRun] = []
+        self.moved: list[tuple[Entry, datetime, datetime | None]] = []
+        self.is_stale = False
+        self._why_missed = why_missed
+        self._text = text
+        self._open_runs: dict[int, list[TaskRun]] = defaultdict(list)
+        self._blocked: dict[tuple[int | None, str, datetime | None], int] = {}
+        self._spans: dict[tuple[object, ...], tuple[Span | None, datetime | None]] = {}
+        self._states: list[TaskState] = []
+        self._rows: list[TaskRun] = []
+        self._joined: dict[datetime, list[int]] = defaultdict(list)
+        self._skipped: list[int] = []
+        self._over: list[int] = []
 
-    def run(self, entries: Sequence[Entry]) -> None:
-        fresh = self._fresh(entries)
-        open_runs = self._open_runs([entry.task_id for entry in fresh])
-        for entry, skip_next in fresh.items():
-            try:
-                self._decide(entry, skip_next, open_runs[entry.task_id])
-            except Exception as error:  # noqa: BLE001 - one schedule that cannot be computed must not stop the others
-                self._break(entry, error)
+    def make(self, entries: Sequence[Entry]) -> None:
+        """Decide about every tick of ``entries`` up to now, and write what that means.
+
+        The tasks are locked first, so that nobody else starts a run of them meanwhile.
+        """
+        ids = [entry.task.pk for entry in entries]
+        tasks = PeriodicTask.objects.filter(pk__in=ids).order_by("pk").select_for_update()
+        enabled = {pk for pk, is_enabled in tasks.values_list("pk", "enabled") if is_enabled}
+        states = TaskState.objects.in_bulk(enabled)
+        self._read_runs(enabled)
+        for entry in entries:
+            state = states.get(entry.task.pk)
+            if state is None or state.accounted_until != entry.accounted_until:
+                self.is_stale = True
+            else:
+                self._decide(entry, state)
         self._write()
 
-    def _fresh(self, entries: Sequence[Entry]) -> dict[Entry, bool]:
-        """The entries that are still as the database has them, and whether to skip their next run."""
-        found: dict[int, tuple[datetime | None, bool]] = {}
-        for chunk in records.chunks([entry.task_id for entry in entries]):
-            rows = PeriodicTask.objects.filter(pk__in=chunk, enabled=True).values_list(
-                "pk", "scheduled_state__accounted_until", "scheduled_state__skip_next"
+    def _read_runs(self, task_ids: Collection[int]) -> None:
+        """The open runs of the tasks, oldest first, and the rows of ticks that those have blocked so far."""
+        fields = ("task_id", "status", "trigger", "tick", "queued_at", "sent_at", "expires_at")
+        runs = list(TaskRun.objects.open().filter(task_id__in=task_ids).order_by("id").only(*fields))
+        for run in runs:
+            self._open_runs[run.task_id or 0].append(run)
+        if runs:
+            blocked = TaskRun.objects.filter(
+                task_id__in=task_ids,
+                id__gt=runs[0].pk,
+                blocked_by_id__in=[run.pk for run in runs],
+                status__in=(Status.SKIPPED, Status.MISSED),
+                tick_count__lt=MOST_TICKS,
             )
-            found.update((pk, (accounted_until, skip)) for pk, accounted_until, skip in rows)
-        fresh = {}
-        for entry in entries:
-            accounted_until, skip_next = found.get(entry.task_id, (None, False))
-            if accounted_until == entry.accounted_until:
-                fresh[entry] = skip_next
-            else:
-                self.claimed.stale.append(entry)
-        return fresh
+            columns = blocked.values_list("id", "blocked_by_id", "status", "scheduled_until")
+            self._blocked = {(by, status, until): pk for pk, by, status, until in columns}
 
-    def _open_runs(self, task_ids: list[int]) -> dict[int, list[_OpenRun]]:
-        """The open runs of the tasks, oldest first; those that no worker took in time are closed."""
-        runs: dict[int, list[_OpenRun]] = defaultdict(list)
-        expired = []
-        for chunk in records.chunks(task_ids):
-            found = TaskRun.objects.open().filter(task_id__in=chunk).order_by("id")
-            for pk, task_id, status, tick, sent_at, expires_at in found.values_list(
-                "id", "task_id", "status", "tick", "sent_at", "expires_at"
-            ):
-                queued = status == Status.QUEUED
-                if queued and expires_at is not None and expires_at <= self.now:
-                    expired.append(pk)
-                else:
-                    runs[task_id].append(
-                        _OpenRun(pk, status, queued and sent_at is None and tick is not None)
-                    )
-        if expired:
-            queued_runs = TaskRun.objects.filter(pk__in=expired, status=Status.QUEUED)
-            records.close(queued_runs, Status.EXPIRED, NEVER_TAKEN, self.now)
-        return runs
-
-    def _decide(self, entry: Entry, skip_next: bool, open_runs: list[_OpenRun]) -> None:
-        span, following = self._ticks_of(entry)
-        if span is None:
-            self.claimed.stale.append(entry)
+    def _decide(self, entry: Entry, state: TaskState) -> None:
+        task = entry.task
+        span, following = self._ticks(entry)
+        if span is None:  # the task has expired
+            self.is_stale = True
             return
-        runs = self._in_time(entry, span.last)
-        missed = span.without_last() if runs else span
+        in_time = self._in_time(task.state, span.last)
+        missed = span.without_last() if in_time else span
         if missed is not None:
-            self.rows.append(self._ended(entry, Status.MISSED, missed, self.why_missed(missed.last)))
-        if runs and skip_next:
-            self.skipped.append(entry.task_id)
-            self.rows.append(self._ended(entry, Status.SKIPPED, Span(span.last, span.last), SKIPPED_ONCE))
-        elif runs:
-            self._start(entry, span, following, open_runs)
-        self._advance(entry, span.last, following, over=runs and not skip_next)
+            self._add_ticks(entry, Status.MISSED, missed, self._why_missed(missed.last))
+        if in_time and state.skip_next:
+            self._skipped.append(task.pk)
+            self._add_ticks(entry, Status.SKIPPED, Span(span.last, span.last), Code.SKIP_REQUESTED)
+        elif in_time:
+            self._start(entry, span, following)
+        if task.clocked is not None or (task.one_off and in_time and not state.skip_next):
+            self._over.append(task.pk)
+            following = None
+        state.accounted_until, state.next_run_at = span.last, following
+        self.moved.append((entry, span.last, following))
+        self._states.append(state)
 
-    def _ticks_of(self, entry: Entry) -> _Ticks:
-        """The ticks up to now and the one after them: the same for tasks that share a timetable."""
-        key = id(entry.timetable), entry.accounted_until
-        if key not in self.ticks:
-            span = between(entry.timetable, entry.accounted_until, self.now)
-            self.ticks[key] = span, entry.timetable.after(span.last) if span else None
-        return self.ticks[key]
+    def _ticks(self, entry: Entry) -> tuple[Span | None, datetime | None]:
+        """The ticks up to now and the one after them: mostly the same for tasks that share a schedule."""
+        task = entry.task
+        schedule = (task.crontab_id, task.interval_id, task.clocked_id, task.solar_id)
+        key = (*schedule, task.start_time, task.expires, entry.accounted_until)
+        if key not in self._spans:
+            span = span_between(task, entry.accounted_until, self.now)
+            self._spans[key] = span, next_run(task, span.last) if span else None
+        return self._spans[key]
 
-    def _in_time(self, entry: Entry, tick: datetime) -> bool:
+    def _in_time(self, policy: TaskState, tick: datetime) -> bool:
         late = self.now - tick
-        return late <= ON_TIME or (entry.misfire == Misfire.RUN_ONCE and late <= entry.grace)
+        runs_late = policy.effective_misfire == Misfire.RUN_ONCE and late <= policy.effective_grace
+        return late <= ON_TIME or runs_late
 
-    def _start(self, entry: Entry, span: Span, following: datetime | None, open_runs: list[_OpenRun]) -> None:
-        tick, after = span.last, span.but_last or entry.accounted_until
-        unsent = next((run for run in open_runs if run.unsent), None)
-        if unsent is not None:
-            self.blocked.append(_Blocked(entry, tick, after, Status.MISSED, unsent.id, NO_BROKER))
-        elif not open_runs or entry.overlap == Overlap.ALLOW:
-            message = message_of(entry, tick, following, self.now)
-            if not entry.one_off and entry.timetable.clocked is None:
-                message.after = after
-            self.claimed.messages.append(message)
-            self.rows.append(self._open(entry, message, Status.QUEUED))
-        elif entry.overlap == Overlap.SKIP:
-            self.blocked.append(_Blocked(entry, tick, after, Status.SKIPPED, open_runs[0].id, OVERLAP))
-        elif any(run.status == Status.WAITING for run in open_runs):
-            self.blocked.append(_Blocked(entry, tick, after, Status.SKIPPED, open_runs[0].id, HELD_ALREADY))
+    def _start(self, entry: Entry, span: Span, following: datetime | None) -> None:
+        """Queue a run for the last tick, or note why other runs keep it from starting."""
+        task, overlap = entry.task, entry.task.state.effective_overlap
+        runs_once = task.one_off or task.clocked is not None
+        blocking, waited = self._blocking(entry, span.last, following)
+        unsent = [run for run in blocking if run.status == Status.QUEUED and run.tick and not run.sent_at]
+        one_waits = any(run.status == Status.WAITING for run in blocking)
+        pending = partial(PendingRun, task, entry.message, span.last, self.now, following=following)
+        if unsent:
+            self._block(entry, span, Status.MISSED, unsent[0], Code.BROKER_DOWN)
+        elif not blocking or overlap == Overlap.ALLOW:
+            before = None if runs_once else span.but_last or entry.accounted_until
+            run = pending(waited=waited, accounted_until=before)
+            self.runs.append(run)
+            self._add_run(run)
+        elif not one_waits and (overlap == Overlap.QUEUE_ONE or runs_once):
+            self._add_run(pending(), waits_for=blocking[0].pk)
         else:
-            row = self._open(entry, message_of(entry, tick, following, self.now), Status.WAITING)
-            self.rows.append(row._replace(expires_at=None, blocked_by_id=open_runs[0].id))
-            self.claimed.holding = True
+            reason = Code.ONE_WAITING if one_waits else Code.OVERLAP
+            self._block(entry, span, Status.SKIPPED, blocking[0], reason)
 
-    def _open(self, entry: Entry, message: Message, status: Status) -> NewRun:
-        return NewRun(
-            task_id=entry.task_id,
-            name=entry.name,
-            status=status.value,
+    def _blocking(
+        self, entry: Entry, tick: datetime, following: datetime | None
+    ) -> tuple[list[TaskRun], timedelta]:
+        """The runs that keep the next one from starting, and how long those waited that no worker took.
+
+        What no worker took in time is closed. A run that a person started and no worker has taken, which may
+        be lost, does not block for as long as it may wait.
+        """
+        patience = max(LONGEST_WAIT, 2 * (following - tick) if following else LONGEST_WAIT)
+        blocking, waited = [], timedelta(0)
+        for run in self._open_runs[entry.task.pk]:
+            if run.status != Status.QUEUED:
+                blocking.append(run)
+            elif run.expires_at is not None and run.expires_at <= self.now:
+                waited = max(waited, run.expires_at - run.queued_at)
+                the_run = TaskRun.objects.filter(pk=run.pk, status=Status.QUEUED)
+                if not close_runs(the_run, Status.EXPIRED, Reason(Code.UNREPORTED), self.now):
+                    blocking.append(run)  # a worker has just taken it
+            elif run.trigger == Trigger.SCHEDULE or self.now - run.queued_at < patience:
+                blocking.append(run)
+        return blocking, waited
+
+    def _add_run(self, run: PendingRun, *, waits_for: int | None = None) -> None:
+        """A run that is queued, or that waits for another."""
+        row = TaskRun(
+            task_id=run.task_id,
+            name=run.name,
+            status=Status.QUEUED if waits_for is None else Status.WAITING,
             queued_at=self.now,
-            scheduled_for=message.scheduled_for,
-            celery_id=message.celery_id,
-            tick=tick_text(entry.task_id, message.scheduled_for),
-            expires_at=message.expires_at,
             open_since=self.now,
-            queue=entry.options.get("queue") or "",
-            args=stored(entry.args) if entry.args else NO_ARGS,
-            kwargs=stored(entry.kwargs) if entry.kwargs else NO_KWARGS,
+            scheduled_for=run.scheduled_for,
+            celery_id=run.celery_id,
+            tick=f"{run.task_id}@{run.scheduled_for.astimezone(UTC):%Y-%m-%dT%H:%M:%S.%fZ}",
+            expires_at=run.expires_at if waits_for is None else None,
+            blocked_by_id=waits_for,
+            queue=run.options.get("queue", ""),
+            args=self._text(stored(list(run.args))),
+            kwargs=self._text(stored(run.kwargs)),
         )
+        self._rows.append(row)
 
-    def _ended(
-        self, entry: Entry, status: Status, span: Span, reason: str, *, by: int | None = None
-    ) -> NewRun:
-        return NewRun(
-            task_id=entry.task_id,
-            name=entry.name,
-            status=status.value,
+    def _add_ticks(
+        self, entry: Entry, status: Status, span: Span, reason: Code, *, by: int | None = None
+    ) -> None:
+        """Ticks that do not run."""
+        row = TaskRun(
+            task_id=entry.task.pk,
+            name=entry.task.name,
+            status=status,
             queued_at=self.now,
+            finished_at=self.now,
             scheduled_for=span.first,
             scheduled_until=span.last,
-            tick_count=span.count,
-            finished_at=self.now,
+            tick_count=min(span.count, MOST_TICKS),
             blocked_by_id=by,
             reason=reason,
         )
+        self._rows.append(row)
 
-    def _advance(self, entry: Entry, tick: datetime, following: datetime | None, *, over: bool) -> None:
-        if entry.timetable.clocked is not None or (over and entry.one_off):
-            self.claimed.over.append(entry.task_id)
-            following = None
-        self.claimed.moved.append((entry, tick, following))
-        self.states.append(Moved(tick, following, "", entry.task_id))
-
-    def _break(self, entry: Entry, error: Exception) -> None:
-        before = TaskState(accounted_until=entry.accounted_until)
-        self.claimed.moved.append((entry, entry.accounted_until, None))
-        reason = broken(entry.task_id, entry.name, error, before).broken_reason
-        self.states.append(Moved(entry.accounted_until, None, reason, entry.task_id))
+    def _block(self, entry: Entry, span: Span, status: Status, by: TaskRun, reason: Code) -> None:
+        """The run ``by`` keeps the last tick from running; it joins the row of the tick before, if any."""
+        tick, before = span.last, span.but_last or entry.accounted_until
+        row = self._blocked.get((by.pk, status, before))
+        if row is None:
+            self._add_ticks(entry, status, Span(tick, tick), reason, by=by.pk)
+        else:
+            self._joined[tick].append(row)
 
     def _write(self) -> None:
-        self._join_blocked()
-        if self.twice:
-            self._leave_out_claimed()
-        records.insert_runs(self.rows)
-        records.retire(self.claimed.over, self.now)  # tasks before states: as people's operations lock them
-        records.move_states(self.states)
-        if self.skipped:
-            TaskState.objects.filter(pk__in=self.skipped).update(skip_next=False)
-
-    def _leave_out_claimed(self) -> None:
-        ticks = [row.tick for row in self.rows if row.tick is not None]
-        before = set(TaskRun.objects.filter(tick__in=ticks).values_list("tick", flat=True))
-        dropped = {row.celery_id for row in self.rows if row.tick in before}
-        self.rows = [row for row in self.rows if row.tick is None or row.tick not in before]
-        self.claimed.messages = [
-            message for message in self.claimed.messages if message.celery_id not in dropped
-        ]
-
-    def _join_blocked(self) -> None:
-        """A tick joins the row of the tick before it when the same run kept that one from running too."""
-        existing = self._blocked_before()
-        joined: dict[datetime, list[int]] = defaultdict(list)
-        for blocked in self.blocked:
-            row = existing.get((blocked.by, blocked.status, blocked.after))
-            if row is not None:
-                joined[blocked.tick].append(row)
-                continue
-            span = Span(blocked.tick, blocked.tick)
-            self.rows.append(self._ended(blocked.entry, blocked.status, span, blocked.reason, by=blocked.by))
-        for tick, rows in joined.items():
+        self._drop_claimed()
+        TaskRun.objects.bulk_create(self._rows)
+        for tick, rows in self._joined.items():
             TaskRun.objects.filter(pk__in=rows).update(
                 scheduled_until=tick, tick_count=F("tick_count") + 1, finished_at=self.now
             )
+        self._count_runs()
+        retire(self._over, self.now)  # tasks before states: as people's operations lock them
+        save_states(self._states)
+        TaskState.objects.filter(pk__in=self._skipped).update(skip_next=False)
 
-    def _blocked_before(self) -> dict[tuple[int | None, str, datetime | None], int]:
-        found: dict[tuple[int | None, str, datetime | None], int] = {}
-        for chunk in records.chunks(self.blocked):
-            rows = TaskRun.objects.filter(
-                task_id__in=[blocked.entry.task_id for blocked in chunk],
-                id__gt=min(blocked.by for blocked in chunk),
-                blocked_by_id__in=[blocked.by for blocked in chunk],
-                status__in=(Status.SKIPPED, Status.MISSED),
+    def _drop_claimed(self) -> None:
+        """Leave out the runs of ticks that have a run already, as when the clock was set back."""
+        ticks = [row.tick for row in self._rows if row.tick is not None]
+        claimed = set(TaskRun.objects.filter(tick__in=ticks).values_list("tick", flat=True))
+        dropped = {row.celery_id for row in self._rows if row.tick in claimed}
+        self._rows = [row for row in self._rows if row.celery_id is None or row.celery_id not in dropped]
+        self.runs = [run for run in self.runs if run.celery_id not in dropped]
+
+    def _count_runs(self) -> None:
+        """Keep django-celery-beat's own columns. A later ``last_run_at`` that somebody else wrote stays."""
+        by_tick: dict[datetime, list[int]] = defaultdict(list)
+        for run in self.runs:
+            by_tick[run.scheduled_for].append(run.task_id)
+        for tick, task_ids in by_tick.items():
+            later = Case(When(last_run_at__gt=tick, then=F("last_run_at")), default=Value(tick))
+            PeriodicTask.objects.filter(pk__in=task_ids).update(
+                last_run_at=later, total_run_count=F("total_run_count") + 1
             )
-            for pk, by, status, last in rows.values_list("id", "blocked_by_id", "status", "scheduled_until"):
-                found[by, status, last] = pk
-        return found
-
-
-def message_of(
-    entry: Entry, tick: datetime, following: datetime | None, now: datetime, *, celery_id: str | None = None
-) -> Message:
-    """The message of one run of ``entry``, under a fresh id unless one is given."""
-    return Message(
-        entry=entry,
-        celery_id=celery_id or str(uuid4()),
-        scheduled_for=tick,
-        expires_at=expires_at(entry, following, now),
-        give_up_at=max(tick + max(entry.grace, ON_TIME), now + ON_TIME),
-    )
-
-
-def expires_at(entry: Entry, following: datetime | None, now: datetime) -> datetime:
-    """Until when a message queued now waits for a worker: as its task says, else until the next tick, and
-    never for less than :data:`WAITS_FOR_WORKER`."""
-    if entry.expire_seconds is not None:
-        return now + timedelta(seconds=entry.expire_seconds)
-    if entry.timetable.expires is not None:
-        return entry.timetable.expires
-    return max(following or now, now + WAITS_FOR_WORKER)
-
-
-def tick_text(task_id: int, tick: datetime) -> str:
-    """What is unique to one tick of one task."""
-    return f"{task_id}@{tick.astimezone(UTC):%Y-%m-%dT%H:%M:%S.%fZ}"

@@ -1,211 +1,196 @@
-"""Looking at all tasks: what changed becomes an entry anew, what did not stays as it is."""
+"""Reading the tasks, and writing what beat knows about each."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from copy import copy
-from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from django.core.exceptions import ValidationError
+from celery.utils.log import get_logger
+from django.db import connections
 from django.db.models import Model, Q
-from django_celery_beat.models import (
-    ClockedSchedule,
-    CrontabSchedule,
-    IntervalSchedule,
-    PeriodicTask,
-    SolarSchedule,
-)
+from django_celery_beat.models import PeriodicTask, PeriodicTasks
 
-from ..models import ScheduledTask, TaskState
-from ..publishing import ROUTING
-from ..reasons import NO_SCHEDULE, UNREADABLE_ROW
-from ..schedules import Unschedulable
-from . import records
-from .entries import Entry, broken, entry_of, planned
-from .ticks import Timetable
+from ..models import LONG_AGO, ScheduledTask, TaskRun, TaskState, database, now_sql, told_by_clock
+from ..operations.publishing import message
+from ..reasons import Code, Reason, ReasonedError
+from ..schedules import next_run
+from .entries import Entry, accounted_until
+from .portions import in_portions, is_about_data
 
-KINDS: dict[str, type[Model]] = {
-    "crontab": CrontabSchedule,
-    "interval": IntervalSchedule,
-    "clocked": ClockedSchedule,
-    "solar": SolarSchedule,
-}
+STATE_FIELDS = ("accounted_until", "next_run_at", "enabled_since", "broken_reason", "broken_params")
+"""What beat writes of a task's state."""
 
-UNREADABLE = (ValueError, ValidationError)
-"""What Django raises for a stored value that its field does not know."""
-
-STATE = "scheduled_state"
-
-OWN_COLUMNS = (
-    *("pk", "expires", "last_run_at"),
-    *(f"{STATE}__{name}" for name in ("accounted_until", "next_run_at", "enabled_since", "broken_reason")),
-)
-"""What is compared one by one."""
-
-KIND_COLUMNS = tuple(f"{kind}_id" for kind in KINDS)
-
-OTHER_COLUMNS = (
-    *("name", "task", "args", "kwargs", "headers", *ROUTING, "expire_seconds", "one_off", "start_time"),
-    *("date_changed", f"{STATE}__overlap", f"{STATE}__misfire", f"{STATE}__grace"),
-)
-"""What makes a fingerprint, with the schedule's own columns."""
-
-STATE_FIELDS = ("accounted_until", "next_run_at", "enabled_since", "broken_reason")
-"""What a look may change of a task's state."""
+logger = get_logger(__name__)
 
 
-@dataclass(slots=True)
-class Loaded:
-    """One look at all tasks: the entries by task id, the states to write and the tasks that expired."""
+def read_changes() -> tuple[datetime, tuple[Any, ...], bool]:
+    """The database's time, a version of all tasks and schedules, and whether any run is open: one statement.
 
-    entries: dict[int, Entry] = field(default_factory=dict)
-    states: list[TaskState] = field(default_factory=list)
-    expired: list[int] = field(default_factory=list)
-
-
-def load(known: Mapping[int, Entry], *, now: datetime, seen_at: datetime | None) -> Loaded:
-    """Read every task; a row that cannot be scheduled becomes broken and harms no other.
-
-    ``known`` are the entries of the look before, ``seen_at`` is when a change would have been noticed last,
-    None when no look went before. Nothing is written.
+    The version differs whenever a task or schedule was saved, added or deleted.
     """
-    loaded = Loaded()
-    timetables = Timetables()
-    changed = _sift(loaded, known, timetables, now)
-    for chunk in records.chunks(list(changed)):
-        for task in ScheduledTask.objects.filter(pk__in=chunk).select_related("scheduled_state").order_by():
-            entry, fingerprint = known.get(task.pk), changed[task.pk]
-            _add(task, loaded, timetables, fingerprint=fingerprint, known=entry, now=now, seen_at=seen_at)
-    loaded.states.extend(_disabled(now))
-    return loaded
+    connection = connections[database()]
+    changes, tasks, runs = (
+        connection.ops.quote_name(model._meta.db_table) for model in (PeriodicTasks, PeriodicTask, TaskRun)
+    )
+    open_runs = f"SELECT 1 FROM {runs} WHERE open_since > '{LONG_AGO:%Y-%m-%d}'"  # noqa: S608
+    last_update = f"(SELECT MAX(last_update) FROM {changes})"  # noqa: S608
+    columns = f"{now_sql(connection)}, EXISTS({open_runs}), {last_update}, COUNT(*), MAX(id)"
+    with connection.cursor() as cursor:
+        cursor.execute(f"SELECT {columns} FROM {tasks}")  # noqa: S608
+        now, runs_open, *version = cursor.fetchone()
+    return told_by_clock(now), tuple(version), bool(runs_open)
 
 
-def _sift(
-    loaded: Loaded, known: Mapping[int, Entry], timetables: Timetables, now: datetime
-) -> dict[int, int]:
-    """Keep what is as it was, note what expired, and return the others' ids with their new fingerprints."""
-    changed: dict[int, int] = {}
-    columns = (*OWN_COLUMNS, *KIND_COLUMNS, *OTHER_COLUMNS)
-    rows = ScheduledTask.objects.filter(enabled=True).order_by().values_list(*columns)
-    for pk, expires, last_run_at, accounted_until, next_run_at, since, reason, *others in rows.iterator(2000):
-        if expires is not None and expires <= now:
-            loaded.expired.append(pk)
-            continue
-        values = ("" if value is None else value for value in others)  # as a state row with defaults has it
-        fingerprint = hash((expires, *values, *timetables.stamps(others)))
-        as_read = (fingerprint, accounted_until, next_run_at)
-        entry = known.get(pk)
-        if (
-            entry is None
-            or (entry.fingerprint, entry.accounted_until, entry.due) != as_read
-            or (last_run_at is not None and last_run_at > entry.accounted_until)
-            or since is None
-            or reason
-        ):
-            changed[pk] = fingerprint
-        else:
-            loaded.entries[pk] = entry
-    return changed
+class TaskReader:
+    """Reads all tasks; writes nothing.
 
+    ``before`` are the entries so far. ``refused`` has the :func:`columns` of tasks whose ticks could not be
+    claimed, and the error: they stay broken until they change. ``looked_at`` is when a change would have been
+    noticed last, None when no look went before.
 
-def _add(
-    task: ScheduledTask,
-    loaded: Loaded,
-    timetables: Timetables,
-    *,
-    fingerprint: int,
-    known: Entry | None,
-    now: datetime,
-    seen_at: datetime | None,
-) -> None:
-    before = copy(task.state)
-    try:
-        entry = entry_of(
-            task, timetables.of(task), fingerprint=fingerprint, known=known, now=now, seen_at=seen_at
-        )
-    except Exception as error:  # noqa: BLE001 - whatever is wrong with one row must not stop the others
-        after = broken(task.pk, task.name, error, before)
-    else:
-        loaded.entries[task.pk] = entry
-        after = planned(before, entry, now)
-    if any(getattr(before, name) != getattr(after, name) for name in STATE_FIELDS):
-        loaded.states.append(after)
+    :meth:`read` fills ``entries`` by task id, ``states`` that are to be written and ``expired`` task ids.
+    """
 
+    def __init__(
+        self,
+        before: Mapping[int, Entry],
+        refused: Mapping[int, tuple[list[Any], Exception]],
+        *,
+        now: datetime,
+        looked_at: datetime | None,
+    ) -> None:
+        self.now = now
+        self.entries: dict[int, Entry] = {}
+        self.states: list[TaskState] = []
+        self.expired: list[int] = []
+        self._before = before
+        self._refused = refused
+        self._looked_at = looked_at
 
-class Timetables:
-    """Timetables of tasks, shared by those with the same schedule row and bounds."""
+    def read(self, keep_lead: Callable[[], None]) -> None:
+        """Read every task; a row that cannot be scheduled becomes broken and harms no other.
 
-    def __init__(self) -> None:
-        self._rows: dict[tuple[str, int], Model] = {}
-        self._stamps: dict[tuple[str, int], tuple[object, ...]] = {}
-        self._errors: dict[tuple[str, int], Exception] = {}
-        self._known: dict[tuple[object, ...], Timetable] = {}
-        for kind, model in KINDS.items():
-            self._read(kind, model)
+        ``keep_lead`` is called now and then: with very many tasks this may take longer than a lease.
+        """
+        enabled = ScheduledTask.objects.filter(enabled=True).order_by("pk")
+        for tasks in in_portions(_tasks, list(enabled.values_list("pk", flat=True)), self._leave_out):
+            keep_lead()
+            for task in tasks:
+                self._add(task, task.state)
+        self.states.extend(_disabled(self.now))
 
-    def _read(self, kind: str, model: type[Model]) -> None:
-        used = model._default_manager.filter(Q(periodictask__enabled=True)).order_by().distinct()
+    def _add(self, task: ScheduledTask, state: TaskState) -> None:
+        if task.expires is not None and task.expires <= self.now:
+            self.expired.append(task.pk)
+            return
+        before = self._before.get(task.pk)
+        if before is not None and _is_same(before, task, state):
+            self.entries[task.pk] = before
+            return
+        stored = copy(state)
+        task.scheduled_state = state
+        refusal = self._refused.get(task.pk)
         try:
-            found = list(used)
-        except UNREADABLE:  # a time zone that nobody knows makes the whole table unreadable
-            found = list(self._one_by_one(kind, model, list(used.values_list("pk", flat=True))))
-        fields = [field.attname for field in model._meta.concrete_fields]
-        for row in found:
-            self._rows[kind, row.pk] = row
-            self._stamps[kind, row.pk] = tuple(str(getattr(row, name)) for name in fields)
+            if refusal is not None and refusal[0] == columns(task):
+                raise refusal[1]
+            entry = self._entry(task, state, before)
+        except Exception as error:  # noqa: BLE001 - whatever is wrong with one row must not stop the others
+            mark_broken(state, task.name, error)
+        else:
+            self.entries[task.pk] = entry
+            state.accounted_until, state.next_run_at = entry.accounted_until, entry.next_run
+            state.enabled_since = state.enabled_since or min(entry.accounted_until, self.now)
+            state.broken_reason = state.broken_params = ""
+        if any(getattr(stored, name) != getattr(state, name) for name in STATE_FIELDS):
+            self.states.append(state)
 
-    def _one_by_one(self, kind: str, model: type[Model], pks: list[int]) -> Iterator[Model]:
-        for pk in pks:
-            try:
-                yield model._default_manager.get(pk=pk)
-            except UNREADABLE as error:
-                self._errors[kind, pk] = error
+    def _entry(self, task: ScheduledTask, state: TaskState, before: Entry | None) -> Entry:
+        if before is not None and state.accounted_until and state.accounted_until < before.accounted_until:
+            # Somebody saved a state read before the last claim: what beat itself remembers is newer.
+            state.accounted_until, state.next_run_at = before.accounted_until, before.next_run
+        moment = accounted_until(task, state, self.now, self._looked_at)
+        return Entry(task, message(task), moment, next_run(task, moment))
 
-    def stamps(self, kind_ids: list[Any]) -> Iterator[tuple[object, ...] | None]:
-        """The columns of a task's schedule; ``kind_ids`` begins with :data:`KIND_COLUMNS`."""
-        for kind, pk in zip(KINDS, kind_ids, strict=False):
-            if pk is not None:
-                yield self._stamps.get((kind, pk))
-
-    def of(self, task: PeriodicTask) -> Timetable:
-        """The task's timetable. Raises :class:`Unschedulable` when it has none that can be read."""
-        keys = [(kind, pk) for kind in KINDS if (pk := getattr(task, f"{kind}_id")) is not None]
-        if not keys:
-            raise Unschedulable(NO_SCHEDULE)
-        for key in keys:
-            if key in self._errors:
-                raise Unschedulable(UNREADABLE_ROW % {"error": _sentence(self._errors[key])})
-        bounds = (*keys, task.start_time, task.expires)
-        if bounds not in self._known:
-            rows: dict[str, Any] = {kind: self._row(kind, pk) for kind, pk in keys}
-            self._known[bounds] = Timetable(**rows, start_time=task.start_time, expires=task.expires)
-        return self._known[bounds]
-
-    def _row(self, kind: str, pk: int) -> Model:
-        """The schedule's row, which may have come after the look at all of them."""
-        return self._rows.get((kind, pk)) or KINDS[kind]._default_manager.get(pk=pk)
+    def _leave_out(self, task_id: int, error: Exception) -> None:
+        """Note that the row of a task cannot be read."""
+        state = state_of(task_id)
+        stored = copy(state)
+        mark_broken(state, str(task_id), error)
+        if state.problem != stored.problem:
+            self.states.append(state)
 
 
-def _sentence(error: Exception) -> str:
-    return " ".join(error.messages) if isinstance(error, ValidationError) else str(error)
+def _tasks(ids: Sequence[int]) -> list[ScheduledTask]:
+    return list(ScheduledTask.objects.with_schedules().filter(pk__in=ids, enabled=True))
+
+
+def _is_same(entry: Entry, task: ScheduledTask, state: TaskState) -> bool:
+    """Whether the entry is still what is stored, and its account as beat has kept it."""
+    as_read = columns(task, state) == columns(entry.task, entry.task.state)
+    return as_read and state.accounted_until == entry.accounted_until
+
+
+def columns(task: ScheduledTask, *others: Model) -> list[Any]:
+    """All that is stored of the task, its schedule and the other rows."""
+    rows = (task, task.crontab, task.interval, task.clocked, task.solar, *others)
+    return [vars(row).get(field.attname) for row in rows if row for field in row._meta.concrete_fields]
+
+
+def state_of(task_id: int) -> TaskState:
+    """The state of a task that cannot be read, where at least that can."""
+    try:
+        return TaskState.objects.filter(pk=task_id).first() or TaskState(task_id=task_id)
+    except Exception as error:
+        if not is_about_data(error):
+            raise
+        return TaskState(task_id=task_id)
 
 
 def _disabled(now: datetime) -> Iterator[TaskState]:
     """Disabled tasks that are not yet noted as such: from being enabled again on they count anew."""
+    state = "scheduled_state"
     noted = Q(
         scheduled_state__enabled_since__isnull=True,
         scheduled_state__next_run_at__isnull=True,
         scheduled_state__accounted_until__isnull=False,
     )
-    rows = ScheduledTask.objects.filter(enabled=False).exclude(noted)
-    for task in rows.select_related("scheduled_state").order_by():
-        before = task.state
-        yield TaskState(
-            task_id=task.pk,
-            accounted_until=now,
-            next_run_at=None,
-            enabled_since=None,
-            broken_reason=before.broken_reason,
-        )
+    rows = ScheduledTask.objects.filter(enabled=False).exclude(noted).order_by()
+    for pk, code, params in rows.values_list("pk", f"{state}__broken_reason", f"{state}__broken_params"):
+        yield TaskState(task_id=pk, accounted_until=now, broken_reason=code or "", broken_params=params or "")
+
+
+def mark_broken(state: TaskState, name: str, error: Exception) -> None:
+    """Note in ``state`` that the task called ``name`` cannot be scheduled; a new reason is logged once."""
+    reason = reason_of(error)
+    if reason != state.problem:
+        unforeseen = None if isinstance(error, ReasonedError) else error
+        logger.error("Beat leaves out the task %s: %s", name, reason.english, exc_info=unforeseen)
+    state.next_run_at = None
+    state.broken_reason, state.broken_params = reason.code, reason.params
+
+
+def reason_of(error: Exception) -> Reason:
+    """Why a task cannot be scheduled, or a run of it cannot be sent."""
+    if isinstance(error, ReasonedError):
+        return error.reason
+    return Reason.of(Code.NOT_SCHEDULABLE, error=repr(error))
+
+
+def save_states(states: Sequence[TaskState]) -> None:
+    """Write :data:`STATE_FIELDS` of each state; a missing row is made."""
+    targeted = connections[database()].features.supports_update_conflicts_with_target
+    TaskState.objects.bulk_create(
+        sorted(states, key=lambda state: state.task_id),
+        update_conflicts=True,
+        update_fields=STATE_FIELDS,
+        unique_fields=["task"] if targeted else None,
+    )
+
+
+def retire(task_ids: Sequence[int], now: datetime) -> None:
+    """Disable tasks that are over, as django-celery-beat's own scheduler does, but let everybody know."""
+    tasks = PeriodicTask.objects.filter(pk__in=task_ids, enabled=True)
+    if tasks.update(enabled=False, total_run_count=0, last_run_at=None, date_changed=now):
+        PeriodicTasks.update_changed()

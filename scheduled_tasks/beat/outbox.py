@@ -1,19 +1,21 @@
-"""Sending what was claimed: under the id it was claimed with, again while that makes sense, never twice."""
+"""Sending what was claimed, under the id it was claimed with: again while it has not left, never twice."""
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from typing import Any
+from datetime import datetime, timedelta
 
 from celery.utils.log import get_logger
-from kombu.exceptions import OperationalError
+from django.db import transaction
+from django.db.models import F
+from django_celery_beat.models import PeriodicTask
 
-from ..models import Status, Trigger
-from ..reasons import NOT_SENT
-from . import records
-from .entries import Entry
+from ..models import Status, TaskRun, TaskState, database
+from ..reasons import Code, Reason
+from .broker import BrokerUnreachable, NotPublished, OutcomeUnknown
+from .lease import Clock
+from .pending_runs import PendingRun, close_runs, unsent_runs
 
 PAUSES = (1.0, 2.0, 5.0, 10.0)
 """Seconds between two attempts while the broker does not answer; the last one goes on."""
@@ -21,135 +23,146 @@ PAUSES = (1.0, 2.0, 5.0, 10.0)
 logger = get_logger(__name__)
 
 
-@dataclass(slots=True, eq=False)
-class Message:
-    """One claimed run on its way to the broker; given up at ``give_up_at``.
-
-    ``after`` is the moment up to which the task was accounted for before this tick; None when the tick cannot
-    be given back. ``tried`` says that the broker may have it.
-    """
-
-    entry: Entry
-    celery_id: str
-    scheduled_for: datetime
-    expires_at: datetime
-    give_up_at: datetime
-    after: datetime | None = None
-    tried: bool = False
-
-    def options(self) -> dict[str, Any]:
-        """Celery's options of the message."""
-        entry = self.entry
-        origin = {
-            "task": entry.task_id,
-            "name": entry.name,
-            "trigger": Trigger.SCHEDULE.value,
-            "actor": "",
-            "scheduled_for": self.scheduled_for.astimezone(UTC).isoformat(),
-            "recorded": True,
-            "retry_of": None,
-        }
-        names = {"periodic_task_name": entry.name, "celery_beat_task": True, "scheduled_tasks": origin}
-        return {
-            **entry.options,
-            "task_id": self.celery_id,
-            "expires": self.expires_at,
-            "headers": {**entry.headers, **names},
-            "retry": False,
-        }
-
-
 class Outbox:
-    """The claimed runs that are not known to be sent.
+    """The claimed runs that have not left, and what became of the others until that is written down.
 
-    ``publish`` sends one message or raises. When the broker fails, everything waits for the next attempt:
-    beat asks it once per pause and not once per message.
+    ``publish`` sends one run or raises one of :mod:`.broker`'s exceptions. When the broker fails, everything
+    waits for the next attempt: beat asks it once per pause and not once per run.
     """
 
-    def __init__(self, publish: Callable[[Message], None]) -> None:
+    def __init__(self, publish: Callable[[PendingRun], object], clock: Clock) -> None:
         self._publish = publish
-        self.unsent: list[Message] = []
+        self._clock = clock
+        self._unsent: deque[PendingRun] = deque()
+        self._unsure: list[PendingRun] = []
         self._sent: list[str] = []
-        self._given_up: dict[str, str] = {}
+        self._missed: dict[str, Reason] = {}
+        self._expiries: dict[str, datetime] = {}
         self._failures = 0
         self._error = ""
         self._try_at: datetime | None = None
 
-    def wait(self, now: datetime) -> float | None:
-        """Seconds until the next attempt; None when nothing waits."""
-        if not self.unsent:
-            return None
-        return 0.0 if self._try_at is None else max((self._try_at - now).total_seconds(), 0.0)
+    @property
+    def try_at(self) -> datetime | None:
+        """When the next attempt is to be made; None when nothing waits."""
+        return (self._try_at or self._clock.now()) if self._unsent else None
 
-    def hurry(self) -> None:
-        """Make the next attempt at once."""
-        self._try_at = None
+    @property
+    def is_held_up(self) -> bool:
+        """Whether runs wait because the last attempt did not reach the broker."""
+        return self._failures > 0
 
-    def post(self, messages: Sequence[Message], now: datetime) -> None:
-        """Send ``messages``, and what could not be sent before when its time has come."""
-        self.unsent.extend(messages)
-        if self.wait(now) != 0.0:
-            return
-        waiting, self.unsent = self.unsent, []
-        for position, message in enumerate(waiting):
-            if now >= min(message.give_up_at, message.expires_at):
-                self._give_up(message, self._error)
-            elif not self._send(message, now):
-                self.unsent = waiting[position:]
-                return
-        self._failures, self._try_at = 0, None
+    def doubt(self, runs: Sequence[PendingRun]) -> None:
+        """The transaction that claimed ``runs`` failed, and may have been committed all the same."""
+        self._unsure.extend(runs)
 
-    def _send(self, message: Message, now: datetime) -> bool:
-        """Whether the message is dealt with; it is not while the broker does not answer."""
-        message.tried = True
-        try:
-            self._publish(message)
-        except (OperationalError, OSError) as error:
-            pause = PAUSES[min(self._failures, len(PAUSES) - 1)]
-            self._failures, self._error = self._failures + 1, str(error)
-            self._try_at = now + timedelta(seconds=pause)
-            logger.error(
-                "Beat cannot reach the broker to send %s, next attempt in %g s: %s",
-                message.entry.name,
-                pause,
-                error,
-            )
-            return False
-        except Exception as error:  # the message itself cannot be sent, whatever the broker does
-            logger.exception("Beat cannot send %s", message.entry.name)
-            self._give_up(message, repr(error))
-        else:
-            logger.info("Sent %s for %s", message.entry.name, message.scheduled_for)
-            self._sent.append(message.celery_id)
-        return True
+    def post(self, runs: Sequence[PendingRun] = ()) -> None:
+        """Send ``runs``, and what could not be sent before when its time has come; note what became of them.
 
-    def _give_up(self, message: Message, error: str) -> None:
-        self._given_up[message.celery_id] = NOT_SENT % {"error": error}
+        Raises database errors and then keeps what is not sent and noted.
+        """
+        self._unsent.extend(runs)
+        self._confirm()
+        now = self._clock.now()
+        # A moment further ahead than any pause is from before the clock was set back.
+        if self._try_at is None or not now < self._try_at <= now + timedelta(seconds=PAUSES[-1]):
+            self._send_all()
+        self._note()
 
-    def note(self, now: datetime) -> None:
-        """Write down what was sent and what was given up. Raises database errors and then keeps it all."""
-        records.mark_sent(self._sent, now)
-        self._sent = []
-        for celery_id, reason in list(self._given_up.items()):
-            records.close(records.unsent().filter(celery_id=celery_id), Status.MISSED, reason, now)
-            del self._given_up[celery_id]
-
-    def leave(self, now: datetime) -> None:
-        """Settle everything before a clean stop: what no broker can have is given back to the next leader.
+    def give_back(self) -> None:
+        """Settle everything before a clean stop: what has not left is given back to the next leader.
 
         Raises database errors and then keeps what is not settled.
         """
-        while self.unsent:
-            message = self.unsent[-1]
-            if not self._give_back(message):
-                self._give_up(message, self._error)
-            self.unsent.pop()
-        self.note(now)
+        self._confirm()
+        while self._unsent:
+            run = self._unsent[-1]
+            if not give_back(run):
+                self._missed[run.celery_id] = Reason.of(Code.NOT_SENT, error=self._error)
+            self._unsent.pop()
+        self._note()
 
-    @staticmethod
-    def _give_back(message: Message) -> bool:
-        if message.tried or message.after is None:
+    def _confirm(self) -> None:
+        """Find out which of the runs in doubt were claimed."""
+        if self._unsure:
+            ids = [run.celery_id for run in self._unsure]
+            claimed = set(unsent_runs().filter(celery_id__in=ids).values_list("celery_id", flat=True))
+            self._unsent.extend(run for run in self._unsure if run.celery_id in claimed)
+            self._unsure = []
+
+    def _send_all(self) -> None:
+        while self._unsent:
+            run = self._unsent[0]
+            if self._clock.now() >= min(run.give_up_at, run.expires_at):
+                failed = Reason.of(Code.NOT_SENT, error=self._error)
+                self._missed[run.celery_id] = failed if run.is_postponed else Reason(Code.EXPIRED)
+            elif not self._send(run):
+                return
+            self._unsent.popleft()
+        self._failures, self._try_at = 0, None
+
+    def _send(self, run: PendingRun) -> bool:
+        """Whether the run is dealt with; it is not while the broker cannot be reached."""
+        if run.is_postponed:
+            run.resume(self._clock.now())
+            self._expiries[run.celery_id] = run.expires_at
+        try:
+            self._publish(run)
+        except BrokerUnreachable as error:
+            self._pause(error)
             return False
-        return records.give_back(
-            message.celery_id, message.entry.task_id, message.scheduled_for, message.after
+        except OutcomeUnknown as error:
+            # Sent again it might run twice. If the broker has it, the start of the run corrects this.
+            logger.error("Beat does not know whether %s was sent: %s", run.name, error)
+            self._missed[run.celery_id] = Reason(Code.MAYBE_SENT)
+        except NotPublished as error:
+            logger.error("Beat did not send %s: %s", run.name, error.reason.english)
+            self._missed[run.celery_id] = error.reason
+        else:
+            logger.info("Sent %s for %s", run.name, run.scheduled_for)
+            self._sent.append(run.celery_id)
+        return True
+
+    def _pause(self, error: Exception) -> None:
+        pause = PAUSES[min(self._failures, len(PAUSES) - 1)]
+        logger.error(
+            "Beat cannot reach the broker to send %s, next attempt in %g s: %s",
+            self._unsent[0].name,
+            pause,
+            error,
         )
+        self._failures, self._error = self._failures + 1, str(error)
+        self._try_at = self._clock.now() + timedelta(seconds=pause)
+        for run in self._unsent:
+            if not run.is_postponed:
+                run.postpone()
+                self._expiries[run.celery_id] = run.expires_at
+
+    def _note(self) -> None:
+        """Write down what became of the runs; done again as a whole when the database fails meanwhile."""
+        now = self._clock.now()
+        for celery_id, moment in self._expiries.items():
+            unsent_runs().filter(celery_id=celery_id).update(expires_at=moment)
+        if self._sent:
+            TaskRun.objects.filter(celery_id__in=self._sent, sent_at__isnull=True).update(sent_at=now)
+        for celery_id, reason in self._missed.items():
+            close_runs(unsent_runs().filter(celery_id=celery_id), Status.MISSED, reason, now)
+        self._expiries, self._sent, self._missed = {}, [], {}
+
+
+def give_back(run: PendingRun) -> bool:
+    """Undo the claim of a tick that was never sent: the next leader finds it due.
+
+    Whether that was possible; it is not once later ticks are accounted for.
+    """
+    if run.accounted_until is None:
+        return False
+    with transaction.atomic(using=database()):
+        task = PeriodicTask.objects.filter(pk=run.task_id, last_run_at=run.scheduled_for)
+        task.update(last_run_at=run.accounted_until, total_run_count=F("total_run_count") - 1)
+        newest = TaskState.objects.filter(pk=run.task_id, accounted_until=run.scheduled_for)
+        if not newest.exists() or not unsent_runs().filter(celery_id=run.celery_id).delete()[0]:
+            transaction.set_rollback(True, using=database())
+            return False
+        newest.update(accounted_until=run.accounted_until, next_run_at=run.scheduled_for)
+    return True

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import heapq
-import time
 from contextlib import suppress
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 from uuid import uuid4
 
@@ -13,47 +11,40 @@ from celery.utils.log import get_logger
 from celery.utils.nodenames import host_format
 from django.db import Error as DatabaseFailure
 from django.db import InterfaceError, OperationalError, connections
-from django.utils.translation import gettext_noop
 from django_celery_beat.schedulers import DatabaseScheduler
 
-from ..models import ProcessKind, Status, TaskRun, database
-from ..processes import Heartbeat
-from ..reaper import Reaper
-from ..sync import sync_at_beat_start
-from . import held, records
-from .broker import Broker
-from .claims import Claimed, claim
-from .entries import CLOCK_TOLERANCE, Entry
-from .interrupts import undisturbed
+from ..declarations.sync import sync_at_beat_start
+from ..incidents.watcher import Watcher
+from ..models import ProcessKind, database
+from ..operations.publishing import ran_here
+from ..reasons import Code, Reason
+from ..recording import Sending
+from ..recording.connection import is_outage
+from ..upkeep.heartbeat import Heartbeat
+from ..upkeep.reaper import Reaper
+from .broker import OUTAGES, Broker, NotPublished, OutcomeUnknown
+from .database_connection import ConnectionGuard
+from .delayed_signals import delayed_signals
+from .entries import Entry
+from .leader import Leader
 from .lease import POLL_EVERY, RENEW_EVERY, Clock, Fenced, LeaderLease
-from .loading import STATE_FIELDS, load
-from .outbox import Message, Outbox
-from .watch import Watch
-
-LOOK_EVERY = timedelta(seconds=1)
-"""How often a change of the tasks is looked for."""
-
-RELOAD_EVERY = timedelta(minutes=5)
-"""How often all tasks are read although no change shows."""
+from .pending_runs import PendingRun
+from .ping import Ping
 
 HEARTBEAT_EVERY = 2 * RENEW_EVERY
 """Seconds between two heartbeats: with the renewals of the lease, one UPDATE every 5 seconds."""
 
 CURRENT = 5.0
-"""Seconds for which a look counts as proof that the database answers."""
+"""Seconds for which the last look counts as proof that the database answers."""
 
-BATCH = 500
-"""Tasks claimed in one transaction."""
+WORKS_WITHIN = 45.0
+"""Seconds for which a completed turn and an answer of the broker, asked every 15, prove that beat works."""
 
-DATABASE_PAUSES = (1.0, 2.0, 5.0)
+RETRY_PAUSES = (1.0, 2.0, 5.0)
 """Seconds between two attempts to reach the database; the last one goes on."""
 
 QUIET_FAILURES = 12
 """Every how many failures in a row the database's silence is logged: about once a minute."""
-
-NO_BEAT = gettext_noop("No beat was running.")
-NO_DATABASE = gettext_noop("Beat could not reach the database.")
-HELD_UP = gettext_noop("Beat was held up.")
 
 logger = get_logger(__name__)
 
@@ -62,42 +53,37 @@ class Scheduler(DatabaseScheduler):
     """Fires each tick once, at its time, and explains every tick it did not fire.
 
     Start it with ``CELERY_BEAT_SCHEDULER = "scheduled_tasks.beat:Scheduler"``. Any number of them may run:
-    one leads, the others stand by. No database error ends the process; without the database nothing is sent.
-    """
+    one leads, the others stand by. No error of the database ends the process; without it nothing is sent.
 
-    sync_every = 60
+    A subclass may override :meth:`apply_entry` and :meth:`apply_async` as with Celery's own scheduler: every
+    run is sent through them.
+    """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self.clock = Clock()
         self.lease = LeaderLease(uuid4().hex, self.clock)
+        self.leader: Leader | None = None
         self.heartbeat: Heartbeat | None = None
         self.reaper: Reaper | None = None
-        self.watch: Watch | None = None
-        self.outbox = Outbox(self.publish)
-        self.entries: dict[int, Entry] = {}
-        self._due: list[tuple[datetime, int]] = []
+        self.watcher: Watcher | None = None
+        self.guard: ConnectionGuard | None = None
+        self.ping = Ping(self.works)
         self._stands_by = False
-        self._prepared = False
-        self._holding = False
-        self._runs_open = True
-        self._in_turn = False
-        self._stamp: tuple[Any, ...] | None = None
-        self._seen_at: datetime | None = None
-        self._loaded_at: datetime | None = None
-        self._gap: tuple[datetime, str] | None = None
         self._failures = 0
-        self._fired: dict[int, tuple[datetime, int]] = {}
-        self._unconfirmed: list[Message] = []
+        self._outage = False
         super().__init__(*args, **kwargs)  # type: ignore[no-untyped-call]
         self.broker = Broker(self.app)
 
     def setup_schedule(self) -> None:
         """Nothing: a database that is down must not stop the start. The first turn reads the tasks."""
 
+    def sync(self) -> None:
+        """Nothing: every claim writes django-celery-beat's own columns."""
+
     @property
     def schedule(self) -> dict[str, Entry]:
         """The tasks this beat fires, by name; empty while it stands by."""
-        return {entry.name: entry for entry in self.entries.values()}
+        return {entry.task.name: entry for entry in self.leader.entries.values()} if self.leader else {}
 
     def now(self) -> datetime:
         """The time that decides what is due: the database's, aware, in UTC."""
@@ -105,100 +91,60 @@ class Scheduler(DatabaseScheduler):
 
     def tick(self, *args: Any, **kwargs: Any) -> float:
         """One turn: send what is due. Returns the seconds that beat may sleep."""
-        self._in_turn = True
-        try:
-            if self.heartbeat is None:
-                self.heartbeat = self.start_heartbeat()
-            pause = self._turn()
-            self.heartbeat.looped()
-        except Fenced:
-            self._step_down()
-            pause = 0.0
-        except DatabaseFailure as error:
-            pause = self._without_database(error)
-        finally:
-            self._in_turn = False
+        with delayed_signals():
+            try:
+                if self.heartbeat is None:
+                    self.heartbeat = self.start_heartbeat()
+                pause = self._turn()
+                self.heartbeat.looped()
+            except Fenced:
+                logger.warning("Another beat has taken the lead.")
+                self.lease.epoch = self.leader = None
+                pause = 0.0
+            except Exception as error:  # noqa: BLE001 - whatever happens, beat goes on
+                pause = self.turn_failed(error)
             self._rest()
         return min(pause, float(self.max_interval or pause))
 
-    def start_heartbeat(self) -> Heartbeat:
-        """Show this process, whether it leads or stands by."""
-        watch = self.watch = Watch(connections[database()])
-
-        def look_around() -> None:
-            watch.look()
-            self._ask_broker(heartbeat)
-
-        heartbeat = Heartbeat(
-            ProcessKind.BEAT,
-            host_format("celerybeat@%h"),
-            boot_id=self.lease.holder,
-            every=HEARTBEAT_EVERY,
-            on_beat=look_around,
-        )
-        heartbeat.start()
-        self.reaper = Reaper(heartbeat, self.app, idle=self._nothing_open)
-        self.reaper.start()
-        return heartbeat
-
-    def _nothing_open(self) -> bool:
-        """Whether no run is open, by the last look. A beat that stands by leaves the runs to the leader."""
-        return self.clock.age < CURRENT and not (self.lease.held and self._runs_open)
-
-    def _rest(self) -> None:
-        if self.watch is not None:
-            self.watch.rest()
-
-    def _ask_broker(self, heartbeat: Heartbeat) -> None:
-        """Note whether the broker answers although nothing is due."""
-        if self.broker.answers():
-            heartbeat.broker_ok()
-
     def _turn(self) -> float:
-        if not self._lead():
-            return POLL_EVERY
-        self._recovered()
-        if not self._prepared:
-            self._prepare()
-        self._note_sent()
-        if self._changed():
-            self._reload()
-        if self._holding:
-            self._release_held()
-        self._fire()
-        return self._pause()
+        leads = self._lead()
+        if leads and self.leader is None:
+            self.sync_definitions()
+            leader = Leader(self.lease, self.publish)
+            leader.begin()
+            self.leader = leader
+        elif self.leader is not None and self._failures:
+            self.leader.resume(Code.NO_DATABASE if self._outage else None)
+        if self._outage:
+            logger.info("The database answers again.")
+        self._failures, self._outage = 0, False
+        return POLL_EVERY if self.leader is None else self.leader.turn()
 
     def _lead(self) -> bool:
-        if not self.lease.held:
-            if not self.lease.take():
-                if not self._stands_by:
-                    logger.info("Another beat leads; this one stands by.")
-                self._stands_by = True
-                return False
+        """Whether this beat leads; asks the database after a failure, too."""
+        if self.lease.held:
+            if self._failures or self.lease.renewal_in <= 0:
+                self.lease.renew()
+        elif self.lease.take():
             self._stands_by = False
             logger.info("This beat leads now (epoch %s).", self.lease.epoch)
-        elif self._failures:
-            self.lease.renew()
-            self._look()
-        elif self.lease.renewal_in <= 0:
-            self.lease.renew()
-        return True
+        elif not self._stands_by:
+            self._stands_by = True
+            logger.info("Another beat leads; this one stands by.")
+        return self.lease.held
 
-    def _step_down(self) -> None:
-        logger.warning("Another beat has taken the lead.")
-        self.lease.epoch = None
-        self.entries, self._due, self.outbox = {}, [], Outbox(self.publish)
-        self._prepared, self._seen_at, self._stamp = False, None, None
-        self._unconfirmed = []
-
-    def _prepare(self) -> None:
-        """What a new leader does first; done again when the database fails meanwhile."""
-        self.sync_definitions()
-        self._gap = (self.now(), NO_BEAT)
-        with self.lease.leading():
-            records.close(records.unsent(), Status.MISSED, records.UNNOTED, self.now())
-        self._holding = TaskRun.objects.filter(status=Status.WAITING).exists()
-        self._prepared = True
+    def turn_failed(self, error: Exception) -> float:
+        """Make ready for another attempt. Returns the seconds until then; nothing is sent meanwhile."""
+        pause = RETRY_PAUSES[min(self._failures, len(RETRY_PAUSES) - 1)]
+        if not is_outage(error):
+            logger.exception("Beat could not finish its turn.", exc_info=error)
+        else:
+            self._outage = True
+            if self._failures % QUIET_FAILURES == 0:
+                logger.error("Beat waits for the database, nothing is sent meanwhile: %s", error)
+        self._failures += 1
+        self._drop_connection()
+        return pause
 
     def sync_definitions(self) -> None:
         """Take over what code declares; no declaration, however wrong, keeps beat from leading."""
@@ -209,194 +155,114 @@ class Scheduler(DatabaseScheduler):
         except Exception:
             logger.exception("The tasks declared in code could not be taken over.")
 
-    def _note_sent(self) -> None:
-        """Settle what an earlier turn left: unsure claims, unsent messages, sent ones not yet noted."""
-        if self._unconfirmed:
-            ids = [message.celery_id for message in self._unconfirmed]
-            kept = set(records.unsent().filter(celery_id__in=ids).values_list("celery_id", flat=True))
-            self.outbox.unsent.extend(m for m in self._unconfirmed if m.celery_id in kept)
-            self._unconfirmed = []
-        self._post([])
+    def start_heartbeat(self) -> Heartbeat:
+        """Show this process, whether it leads or stands by."""
+        guard = self.guard = ConnectionGuard(connections[database()])
 
-    def _post(self, messages: list[Message]) -> None:
-        if not self.lease.certain:
-            self.lease.renew()
-        self.outbox.post(messages, self.now())
-        self.outbox.note(self.now())
+        def on_beat() -> None:
+            guard.check()
+            if self.broker.answers():  # although nothing may be due
+                heartbeat.broker_ok()
 
-    def _changed(self) -> bool:
-        now = self.now()
-        if self._seen_at is not None and now < self._seen_at - CLOCK_TOLERANCE:
-            self._start_over()
-        due = bool(self._due) and self._due[0][0] <= now
-        looked = self._seen_at is not None and now - self._seen_at < LOOK_EVERY
-        if looked and not due and self._loaded_at is not None:
+        heartbeat = Heartbeat(
+            ProcessKind.BEAT,
+            host_format("celerybeat@%h"),
+            boot_id=self.lease.holder,
+            every=HEARTBEAT_EVERY,
+            on_beat=on_beat,
+        )
+        heartbeat.start()
+        self.reaper = Reaper(heartbeat, self.app, idle=self._no_run_open)
+        self.reaper.start()
+        self.watcher = Watcher(heartbeat)
+        self.watcher.start()
+        self.ping.start()
+        return heartbeat
+
+    def works(self) -> bool:
+        """Whether this beat leads, ticks and sends, as far as it knows; asks nobody."""
+        leader, heartbeat = self.leader, self.heartbeat
+        if leader is None or heartbeat is None or not self.lease.is_valid:
             return False
-        seen, before = self._look(), self._stamp
-        self._stamp = seen.stamp
-        if seen.stamp != before or self._loaded_at is None or now - self._loaded_at >= RELOAD_EVERY:
-            return True
-        self._seen_at = now
-        return False
+        return heartbeat.noted_within(WORKS_WITHIN) and not leader.outbox.is_held_up
 
-    def _look(self) -> records.Look:
-        begun = time.monotonic()
-        seen = records.look()
-        self.clock.set(seen.now, begun)
-        self._runs_open = seen.runs_open
-        return seen
+    def _no_run_open(self) -> bool:
+        """Whether no run was open a moment ago. A beat that stands by leaves the runs to the leader."""
+        leader = self.leader
+        return self.clock.age < CURRENT and not (leader is not None and leader.runs_open)
 
-    def _start_over(self) -> None:
-        """The clock was set back: forget what was planned by it. What was claimed is not claimed again."""
-        logger.warning("The database's clock was set back to %s.", self.now())
-        self.entries, self._due = {}, []
-        self._seen_at = self._loaded_at = None
-        self.outbox.hurry()
+    def _rest(self) -> None:
+        if self.guard is not None:
+            self.guard.rest()
 
-    def _reload(self) -> None:
-        """Read every task again, and write what that shows about them."""
-        now = self.now()
-        loaded = load(self.entries, now=now, seen_at=self._seen_at)
-        if loaded.states or loaded.expired:
-            with self.lease.leading():
-                records.write_states(loaded.states, STATE_FIELDS)
-                records.retire(loaded.expired, now)
-        self.entries = loaded.entries
-        wakes = ((entry.due or entry.timetable.expires, pk) for pk, entry in self.entries.items())
-        self._due = [(moment, pk) for moment, pk in wakes if moment is not None]
-        heapq.heapify(self._due)
-        self._seen_at = self._loaded_at = now
-
-    def _release_held(self) -> None:
-        messages, self._holding = held.release(self.entries, lease=self.lease, now=self.now())
-        self._post(messages)
-
-    def _fire(self) -> None:
-        while entries := self._take_due(self.now()):
-            with undisturbed():
-                claimed = self._claim(entries)
-                self._move(claimed)
-                self._post(claimed.messages)
-
-    def _take_due(self, now: datetime) -> list[Entry]:
-        """The entries that are due, at most :data:`BATCH`; one that expired makes all be read again."""
-        taken: list[Entry] = []
-        while self._due and self._due[0][0] <= now and len(taken) < BATCH:
-            moment, task_id = heapq.heappop(self._due)
-            entry = self.entries.get(task_id)
-            if entry is not None and entry.due == moment:
-                taken.append(entry)
-            elif entry is not None and entry.due is None:
-                self._loaded_at = None
-        return taken
-
-    def _claim(self, entries: list[Entry]) -> Claimed:
-        claimed = Claimed()
-        try:
-            claim(entries, lease=self.lease, now=self.now(), why_missed=self._why_missed, into=claimed)
-        except DatabaseFailure:
-            self._unconfirmed.extend(claimed.messages)  # the commit may have arrived all the same
-            raise
-        return claimed
-
-    def _why_missed(self, tick: datetime) -> str:
-        """Why a tick is too late to run."""
-        return self._gap[1] if self._gap is not None and tick <= self._gap[0] else HELD_UP
-
-    def _move(self, claimed: Claimed) -> None:
-        """Go on to the next ticks, now that the claim is kept."""
-        for entry, accounted_until, following in claimed.moved:
-            entry.accounted_until, entry.due = accounted_until, following
-            moment = following or entry.timetable.expires
-            if moment is not None:
-                heapq.heappush(self._due, (moment, entry.task_id))
-        for message in claimed.messages:
-            _tick, count = self._fired.get(message.entry.task_id, (None, 0))
-            self._fired[message.entry.task_id] = message.scheduled_for, count + 1
-        for task_id in claimed.over:
-            self.entries.pop(task_id, None)
-        self._holding = self._holding or claimed.holding
-        if claimed.stale:
-            self._loaded_at = None
-
-    def _pause(self) -> float:
-        """Seconds until something is to be done."""
-        now = self.now()
-        if self._loaded_at is None or self._seen_at is None:
-            return 0.0
-        waits = [(self._seen_at + LOOK_EVERY - now).total_seconds(), self.lease.renewal_in]
-        if self._due:
-            waits.append((self._due[0][0] - now).total_seconds())
-        if (retry := self.outbox.wait(now)) is not None:
-            waits.append(retry)
-        return max(min(waits), 0.0)
-
-    def publish(self, message: Message) -> None:
-        """Send one message, or raise what the broker or the message makes of it."""
+    def publish(self, run: PendingRun) -> None:
+        """Send one run through :meth:`apply_entry`. Raises one of :mod:`.broker`'s exceptions."""
         self._rest()
-        self.broker.send(message)
-        if self.heartbeat is not None:
-            self.heartbeat.broker_ok()
-
-    def _without_database(self, error: Exception) -> float:
-        """Wait for the database; nothing is sent meanwhile. Returns the seconds to the next attempt."""
-        pause = DATABASE_PAUSES[min(self._failures, len(DATABASE_PAUSES) - 1)]
-        if self._failures % QUIET_FAILURES == 0:
-            logger.error("Beat waits for the database, nothing is sent meanwhile: %s", error)
-        self._failures += 1
-        self._drop_database()
-        return pause
-
-    def _recovered(self) -> None:
-        if not self._failures:
+        producer = self.broker.producer()
+        self.lease.ensure()  # connecting may have taken longer than the lease lasts
+        self._rest()
+        run.error = None
+        with Sending(run.header) as sending:
+            try:
+                self.apply_entry(run, producer=producer)
+            except Exception as error:  # noqa: BLE001 - of a subclass, or of what hooks into Celery's scheduler
+                run.error = run.error or error
+        if sending.left or run.is_eager:
+            if self.heartbeat is not None:
+                self.heartbeat.broker_ok()
             return
-        logger.info("The database answers again.")
-        self._failures = 0
-        self._gap = self.now(), NO_DATABASE
-        self._loaded_at = None
+        if isinstance(run.error, OUTAGES):
+            self.broker.close()
+            raise OutcomeUnknown(str(run.error)) from run.error
+        if run.error is not None:
+            self.broker.close()
+            raise NotPublished(Reason.of(Code.NOT_SENT, error=repr(run.error))) from run.error
+        raise NotPublished(Reason(Code.OWN_WAY))
 
-    def sync(self) -> None:
-        """Write what ran to django-celery-beat's own columns; kept for the next time when that fails."""
-        if self._in_turn or not self._fired:
-            return
+    def apply_async(
+        self, entry: PendingRun, producer: Any = None, advance: bool = True, **kwargs: Any
+    ) -> Any:
+        """Send one run as Celery's own scheduler does.
+
+        What that raises is kept as ``entry.error``: Celery would log each attempt of an outage with a stack.
+        """
         try:
-            records.write_back(self._fired)
-        except DatabaseFailure as error:
-            self._without_database(error)
-        else:
-            self._fired = {}
+            result = super().apply_async(entry, producer=producer, advance=False, **kwargs)
+        except Exception as error:  # noqa: BLE001 - the caller raises it again
+            entry.error = error.__context__ if isinstance(error.__context__, Exception) else error
+            return None
+        entry.is_eager = ran_here(result, entry.celery_id)
+        return result
 
     def close(self) -> None:
-        """Give the lead up and write back. A signal may call this inside a turn: then the turn ends first."""
-        if self._in_turn:
-            return
-        if self.lease.held:
-            self._hand_over()
-        if self.heartbeat is not None:
-            self.heartbeat.stop()
-            self.heartbeat = None
-        self.broker.close()
-        if self.reaper is not None:
-            self.reaper.stop()
-        super().close()
+        """Give the lead up. A second signal, which calls this again, waits until it is done."""
+        self.ping.stop()
+        with delayed_signals():
+            if self.lease.held:
+                self._hand_over()
+            if self.watcher is not None:
+                self.watcher.stop()
+                self.watcher = None
+            if self.heartbeat is not None:
+                self.heartbeat.stop()
+                self.heartbeat = None
+            self.broker.close()
+            if self.reaper is not None:
+                self.reaper.stop()
+            super().close()
 
     def _hand_over(self) -> None:
-        """Let a standby lead at once; a connection that a signal interrupted is replaced first."""
-        for message in self.outbox.unsent:
-            self._fired.pop(message.entry.task_id, None)
-        for _attempt in range(2):
-            try:
-                self.lease.renew()
-                self.outbox.leave(self.now())
-                self.lease.release()
-            except Fenced:
-                return
-            except DatabaseFailure as error:
-                logger.warning("Beat could not give up the lead: %r", error)
-                self._drop_database()
-            else:
-                return
+        """Let a standby lead at once."""
+        try:
+            self.lease.renew()
+            if self.leader is not None:
+                self.leader.outbox.give_back()
+            self.lease.release()
+            self.leader = None
+        except (Fenced, DatabaseFailure) as error:
+            logger.warning("Beat could not give up the lead: %r", error)
+            self._drop_connection()
 
-    def _drop_database(self) -> None:
+    def _drop_connection(self) -> None:
         with suppress(Exception):  # it is broken anyway
             connections[database()].close()

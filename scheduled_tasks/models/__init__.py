@@ -5,10 +5,21 @@ constraint and no cascade: deleting a task touches no run, and code reads :attr:
 """
 
 from .clock import LONG_AGO, UtcNow, now_sql, told_by_clock
-from .processes import Lease, Process, ProcessKind, database_now
-from .runs import OPEN, OUTCOMES, SOFT, UNDER_WAY, Status, TaskRun, TaskRunQuerySet, Trigger, decoded
+from .flags import Flag, urgency
+from .incidents import (
+    INCIDENTS_LEASE,
+    OF_TASKS,
+    Closing,
+    Incident,
+    IncidentKind,
+    Notice,
+    NoticeEvent,
+    NoticeState,
+)
+from .processes import SYNC_LEASE, Lease, Process, ProcessKind, database_now
+from .runs import OPEN, OUTCOMES, SOFT, UNDER_WAY, Status, TaskRun, TaskRunQuerySet, Trigger, decoded, word_of
 from .tasks import (
-    MIN_LATE_AFTER,
+    ROUTING,
     CodeDefault,
     Misfire,
     Overlap,
@@ -18,19 +29,28 @@ from .tasks import (
     Source,
     TaskState,
     database,
-    late_after,
 )
 
 __all__ = [
+    "INCIDENTS_LEASE",
     "LONG_AGO",
-    "MIN_LATE_AFTER",
+    "OF_TASKS",
     "OPEN",
     "OUTCOMES",
+    "ROUTING",
     "SOFT",
+    "SYNC_LEASE",
     "UNDER_WAY",
+    "Closing",
     "CodeDefault",
+    "Flag",
+    "Incident",
+    "IncidentKind",
     "Lease",
     "Misfire",
+    "Notice",
+    "NoticeEvent",
+    "NoticeState",
     "Overlap",
     "PausedBy",
     "Process",
@@ -47,7 +67,8 @@ __all__ = [
     "database",
     "database_now",
     "decoded",
-    "late_after",
     "now_sql",
     "told_by_clock",
+    "urgency",
+    "word_of",
 ]

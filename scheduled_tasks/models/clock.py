@@ -21,6 +21,9 @@ class UtcNow(models.Func):
     template = "STATEMENT_TIMESTAMP()"
     output_field = models.DateTimeField()
 
+    def get_db_converters(self, connection: BaseDatabaseWrapper) -> list[Any]:
+        return [lambda value, _expression, connection: as_told(value, connection)]
+
     def as_mysql(self, compiler: Any, connection: Any, **context: Any) -> Any:
         return self.as_sql(compiler, connection, template="UTC_TIMESTAMP(6)", **context)
 
@@ -44,6 +47,13 @@ def told_by_clock(value: str | datetime) -> datetime:
     """What a driver makes of :func:`now_sql`, aware, in UTC."""
     found = datetime.fromisoformat(value) if isinstance(value, str) else value
     return found.astimezone(UTC) if found.tzinfo else found.replace(tzinfo=UTC)
+
+
+def as_told(moment: datetime | None, connection: BaseDatabaseWrapper) -> datetime | None:
+    """What Django makes of :class:`UtcNow`, in UTC whatever zone the connection stores times in."""
+    if moment is None or moment.tzinfo is None or connection.features.supports_timezones:
+        return moment
+    return moment.replace(tzinfo=UTC)
 
 
 def elapsed(start: datetime | None, end: datetime | None) -> timedelta | None:

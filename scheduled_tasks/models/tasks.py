@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import timedelta
+from typing import TYPE_CHECKING, Any
 
 from django.db import models, router
+from django.db.models.functions import Cast
 from django.utils.translation import gettext_lazy as _
 from django_celery_beat.models import PeriodicTask
 
 from ..conf import settings
+from ..cron import known_zone
+from ..reasons import Reason
 
-MIN_LATE_AFTER = timedelta(seconds=60)
+if TYPE_CHECKING:
+    from .flags import Flag, KnownTasks, Now
+
+ROUTING = ("queue", "exchange", "routing_key", "priority")
+"""What a task's row, or its code, may say about where its messages go."""
 
 
-def late_after(grace: timedelta | None) -> timedelta:
-    """How overdue a start must be to be called late: half the grace, at least a minute."""
-    return max(MIN_LATE_AFTER, (settings.GRACE if grace is None else grace) / 2)
+RELATED = ("crontab", "interval", "solar", "clocked", "scheduled_state", "scheduled_default")
+"""The relations from a task to the rows that belong to it."""
 
 
 class Overlap(models.TextChoices):
@@ -51,10 +59,41 @@ class ScheduledTaskQuerySet(models.QuerySet["ScheduledTask"]):
     """Tasks with what the page needs to know about them."""
 
     def with_schedules(self) -> ScheduledTaskQuerySet:
-        """Join every schedule kind and this app's rows: one statement for any number of tasks."""
-        return self.select_related(
-            "crontab", "interval", "solar", "clocked", "scheduled_state", "scheduled_default"
-        )
+        """Join every schedule kind and this app's rows: one statement for any number of tasks.
+
+        A crontab's time zone comes as text: its own field raises for a name that it does not know, and one
+        such row would take all others down.
+        """
+        joined = self.select_related(*RELATED)
+        zone = Cast("crontab__timezone", models.CharField(max_length=63))
+        return joined.defer("crontab__timezone").annotate(crontab_zone=zone)  # type: ignore[no-redef]
+
+    def with_flags(
+        self, now: Now, known_tasks: KnownTasks, only: Collection[Flag] = ()
+    ) -> ScheduledTaskQuerySet:
+        """Annotate flags of :mod:`.flags` as ``is_late``, …: ``only`` some, or all and ``outcome_status``."""
+        from . import flags
+
+        columns = {f"is_{flag}": flags.annotation(flag, now, known_tasks) for flag in only or flags.Flag}
+        if only:
+            return self.annotate(**columns)
+        return self.annotate(outcome_status=flags.outcome_status(), **columns)
+
+    def flagged(self, flag: Flag, now: Now, known_tasks: KnownTasks) -> ScheduledTaskQuerySet:
+        """Only the tasks that have the flag."""
+        from . import flags
+
+        return self.filter(flags.condition(flag, now, known_tasks))
+
+    def flag_counts(self, now: Now, known_tasks: KnownTasks) -> dict[str, int]:
+        """How many tasks there are (``total``), and how many have each flag: one statement."""
+        from . import flags
+
+        counts = {
+            flag.value: models.Count("pk", filter=flags.condition(flag, now, known_tasks))
+            for flag in flags.Flag
+        }
+        return self.order_by().aggregate(total=models.Count("pk"), **counts)
 
 
 class ScheduledTask(PeriodicTask):
@@ -71,6 +110,22 @@ class ScheduledTask(PeriodicTask):
 
     def __str__(self) -> str:
         return str(self.name)
+
+    @property
+    def routing(self) -> dict[str, Any]:
+        """Its own options of where its messages go, by name of Celery's option; what is empty is left out."""
+        return {name: value for name in ROUTING if (value := getattr(self, name)) not in (None, "")}
+
+    @property
+    def crontab_zone(self) -> str:
+        """The name of its crontab's time zone, known or not; empty without a crontab."""
+        return "" if self.crontab is None else str(self.crontab.timezone)
+
+    @crontab_zone.setter
+    def crontab_zone(self, name: str | None) -> None:
+        """What :meth:`ScheduledTaskQuerySet.with_schedules` has read stands in for the field."""
+        if self.crontab is not None:
+            vars(self.crontab)["timezone"] = known_zone(name or "") or name  # its own setter raises
 
     @property
     def state(self) -> TaskState:
@@ -95,7 +150,11 @@ def database() -> str:
 
 
 class TaskState(models.Model):
-    """What beat and operators know about one task beyond its schedule."""
+    """What beat and operators know about one task beyond its schedule.
+
+    ``alert_on`` is kinds of trouble with commas between them, ``"none"`` for none. ``slow_after`` is worked
+    out from the task's last successes: a run that takes longer takes far too long.
+    """
 
     task = models.OneToOneField(
         PeriodicTask,
@@ -113,12 +172,20 @@ class TaskState(models.Model):
     paused_by = models.CharField(_("paused by"), max_length=8, choices=PausedBy.choices, blank=True)
     paused_by_name = models.CharField(_("paused by (name)"), max_length=150, blank=True)
     paused_at = models.DateTimeField(_("paused at"), null=True)
-    broken_reason = models.TextField(_("why it cannot run"), blank=True)
+    broken_reason = models.CharField(_("why it cannot run"), max_length=32, blank=True)
+    broken_params = models.TextField(_("parameters of why it cannot run"), blank=True)
     overlap = models.CharField(_("overlap"), max_length=9, choices=Overlap.choices, blank=True)
     misfire = models.CharField(_("misfire"), max_length=8, choices=Misfire.choices, blank=True)
     grace = models.DurationField(_("grace"), null=True)
     retention = models.DurationField(_("retention"), null=True)
     retention_count = models.PositiveIntegerField(_("runs kept"), null=True)
+    alert_after = models.PositiveIntegerField(_("alert after failures in a row"), null=True)
+    recover_after = models.PositiveIntegerField(_("recovered after successes in a row"), null=True)
+    max_runtime = models.DurationField(_("longest run time"), null=True)
+    alert_on = models.CharField(_("alert on"), max_length=40, blank=True)
+    owner = models.CharField(_("owner"), max_length=100, blank=True)
+    runbook = models.CharField(_("runbook"), max_length=500, blank=True)
+    slow_after = models.DurationField(_("far too long after"), null=True)
 
     class Meta:
         verbose_name = _("task state")
@@ -128,14 +195,19 @@ class TaskState(models.Model):
         return f"state of task {self.task_id}"
 
     @property
+    def problem(self) -> Reason:
+        """Why beat cannot schedule the task; false when it can."""
+        return Reason(self.broken_reason, self.broken_params)
+
+    @property
     def effective_overlap(self) -> Overlap:
         """The task's own overlap policy, or the project's."""
-        return Overlap(self.overlap or settings.OVERLAP)
+        return Overlap(self.overlap if self.overlap in Overlap.values else settings.OVERLAP)
 
     @property
     def effective_misfire(self) -> Misfire:
         """The task's own misfire policy, or the project's."""
-        return Misfire(self.misfire or settings.MISFIRE)
+        return Misfire(self.misfire if self.misfire in Misfire.values else settings.MISFIRE)
 
     @property
     def effective_grace(self) -> timedelta:
@@ -143,9 +215,25 @@ class TaskState(models.Model):
         return settings.GRACE if self.grace is None else self.grace
 
     @property
-    def late_after(self) -> timedelta:
-        """How overdue a start must be to be called late."""
-        return late_after(self.grace)
+    def effective_alert_after(self) -> int:
+        """How many failures in a row somebody is told of: the task's own number, or the project's."""
+        return int(self.alert_after or settings.ALERT_AFTER)
+
+    @property
+    def effective_recover_after(self) -> int:
+        """How many successes in a row end its trouble: the task's own number, or the project's."""
+        return int(self.recover_after or settings.RECOVER_AFTER)
+
+    @property
+    def effective_max_runtime(self) -> timedelta | None:
+        """How long a run may take at most: the task's own time, or the project's; None for no such limit."""
+        limit: timedelta | None = settings.MAX_RUNTIME
+        return limit if self.max_runtime is None else self.max_runtime
+
+    @property
+    def effective_alert_on(self) -> frozenset[str]:
+        """The kinds of trouble that somebody is told of (``"failing"``, ``"late"``, ``"slow"``)."""
+        return frozenset(self.alert_on.split(",") if self.alert_on else settings.ALERT_ON)
 
 
 class CodeDefault(models.Model):

@@ -7,13 +7,16 @@ message leaves.
 
 from __future__ import annotations
 
+from .audit import AuditEntry, Event
 from .changes import disable, enable, reschedule, reschedule_interval, reset, schedule_token, skip_next
 from .locking import Actor, Conflict, Refused
 from .runs import cancel, retry, run_now
 
 __all__ = [
     "Actor",
+    "AuditEntry",
     "Conflict",
+    "Event",
     "Refused",
     "cancel",
     "disable",

@@ -2,33 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from datetime import datetime, timedelta
-from typing import Any
-from zoneinfo import ZoneInfo
-
+from django.core.exceptions import ValidationError
 from django.utils.translation import gettext as _
-from django_celery_beat.models import IntervalSchedule
 
-from .. import schedules, sync
+from .. import schedules
 from ..cron import CronExpression
+from ..declarations import sync
+from ..declarations.fields import change, interval_text, values_of
+from ..masking import printable
 from ..models import CodeDefault, PausedBy, ScheduledTask, TaskState, database_now
-from ..overview import next_run
-from ..task_fields import NAMES
-from ..values import printable
+from ..recording.connection import keepable
+from .audit import Event, changed, reset_to_default
 from .locking import Actor, Conflict, Refused, locked, task_of
 
 
 def enable(task_id: int, *, actor: Actor) -> ScheduledTask:
     """Let the task run on schedule again, from its next tick on: nothing past is caught up."""
     with locked(task_id) as task:
-        if task.enabled:
-            return task
-        now = database_now()
-        task.enabled = True
-        _save(task, now, enabled_since=now, paused_by="", paused_by_name="", pause_note="", paused_at=None)
-        actor.log(task, _("Enabled."))
+        if not task.enabled:
+            change(task, {"enabled": True}, database_now())
+            actor.log(task, changed(Event.ENABLED, ["enabled"]))
     return task
 
 
@@ -37,23 +30,19 @@ def disable(task_id: int, *, actor: Actor, note: str | None = None) -> Scheduled
 
     Of a task that is disabled already a note replaces the one it has; without one nothing changes.
     """
-    note = None if note is None else printable(note.strip())[:500]
+    note = None if note is None else keepable(printable(note.strip()))[:500]
     with locked(task_id) as task:
         if not task.enabled:
             _annotate(task, note, actor)
             return task
         now = database_now()
-        task.enabled = False
-        _save(
-            task,
-            now,
-            paused_by=PausedBy.OPERATOR,
-            paused_by_name=actor.name[:150],
-            pause_note=note or "",
-            paused_at=now,
-            skip_next=False,
-        )
-        actor.log(task, _("Disabled: %(note)s") % {"note": note} if note else _("Disabled."))
+        by = keepable(actor.name)[:150]
+        pause = {"paused_by": PausedBy.OPERATOR, "paused_by_name": by, "paused_at": now}
+        change(task, {"enabled": False}, now, **pause, pause_note=note or "", skip_next=False)
+        if note:
+            actor.log(task, changed(Event.DISABLED_WITH_NOTE, ["enabled", "pause note"], note=note))
+        else:
+            actor.log(task, changed(Event.DISABLED, ["enabled"]))
     return task
 
 
@@ -62,7 +51,7 @@ def _annotate(task: ScheduledTask, note: str | None, actor: Actor) -> None:
     if note is None or note == before:
         return
     TaskState.objects.filter(task_id=task.pk).update(pause_note=note)
-    actor.log(task, _("Note: %(before)s → %(after)s.") % {"before": before or "–", "after": note or "–"})
+    actor.log(task, changed(Event.NOTED, ["pause note"], before=before or "–", after=note or "–"))
 
 
 def reschedule(
@@ -75,12 +64,11 @@ def reschedule(
     :class:`Refused` for an unknown zone or a task that runs once at a fixed time.
     """
     cron = CronExpression.parse(expression)
-    zone = _zone(timezone)
-    with _rescheduled(task_id, actor, seen) as task:
-        row = schedules.crontab_row(cron, zone)
-        if task.crontab_id != row.pk:
-            task.crontab, task.interval, task.solar = row, None, None
-    return task
+    try:
+        zone = schedules.read_zone(timezone)
+    except schedules.UnknownZone as error:
+        raise Refused("timezone", str(error)) from error
+    return _reschedule(task_id, actor, seen, cron.canonical, zone.key)
 
 
 def reschedule_interval(
@@ -93,39 +81,25 @@ def reschedule_interval(
     once at a fixed time.
     """
     typed = schedules.read_interval(every, unit)
-    with _rescheduled(task_id, actor, seen) as task:
-        if not _runs_every(task, schedules.interval(typed)):
-            row = schedules.shared_row(IntervalSchedule, every=typed.every, period=typed.period)
-            task.crontab, task.interval, task.solar = None, row, None
-    return task
+    return _reschedule(task_id, actor, seen, interval_text(schedules.interval(typed)), None)
 
 
-def _runs_every(task: ScheduledTask, length: timedelta) -> bool:
-    try:
-        return task.interval is not None and schedules.interval(task.interval) == length
-    except schedules.Unschedulable:
-        return False
-
-
-@contextmanager
-def _rescheduled(task_id: int, actor: Actor, seen: str | None) -> Iterator[ScheduledTask]:
-    """The locked task, to be given another schedule in the block; saved and logged if it was."""
+def _reschedule(
+    task_id: int, actor: Actor, seen: str | None, schedule: str, timezone: str | None
+) -> ScheduledTask:
     with locked(task_id) as task:
-        before = _described(task)
+        before = schedule_token(task)
         if seen is not None and seen != before:
             message = _("Somebody changed the schedule of %(name)s meanwhile: it is now %(schedule)s.")
             raise Conflict(message % {"name": task.name, "schedule": before}, task)
         if task.clocked is not None:
             raise Refused("kind", _("%(name)s runs once at a fixed time.") % {"name": task.name})
-        rows = (task.crontab_id, task.interval_id)
-        yield task
-        if rows == (task.crontab_id, task.interval_id):
-            return
-        _save(task, database_now(), broken_reason="")
-        actor.log(
-            task,
-            _("Schedule: %(before)s → %(after)s.") % {"before": before, "after": _described(task)},
-        )
+        stored = values_of(task)
+        if (schedule, timezone) != (stored["schedule"], stored["timezone"]):
+            change(task, {"schedule": schedule, "timezone": timezone}, database_now())
+            after = schedule_token(task)
+            actor.log(task, changed(Event.RESCHEDULED, ["schedule"], before=before, after=after))
+    return task
 
 
 def reset(task_id: int, *, actor: Actor) -> ScheduledTask:
@@ -134,14 +108,18 @@ def reset(task_id: int, *, actor: Actor) -> ScheduledTask:
         default: CodeDefault | None = task.code_default
         if default is None or default.gone_since is not None:
             raise Refused("no_default", _("No code declares %(name)s.") % {"name": task.name})
-        edited = sync.edited_fields(task)
-        if not edited:
-            return task
-        sync.apply_default(task)
-        actor.log(
-            task,
-            _("Reset to default: %(fields)s.") % {"fields": ", ".join(str(NAMES[name]) for name in edited)},
-        )
+        try:
+            edited = sync.apply_default(task)
+        except ValidationError:  # the row's fault, not the declaration's
+            raise
+        except schedules.UNREADABLE as error:
+            message = _(
+                "What code declares for %(name)s cannot be used (%(error)s). "
+                "Run manage.py sync_scheduled_tasks, then try again."
+            )
+            raise Refused("declaration", message % {"name": task.name, "error": error}) from error
+        if edited:
+            actor.log(task, reset_to_default(edited))
     return task_of(task_id)
 
 
@@ -150,40 +128,11 @@ def skip_next(task_id: int, *, actor: Actor, skip: bool = True) -> ScheduledTask
     with locked(task_id) as task:
         if not TaskState.objects.filter(task_id=task.pk, skip_next=not skip).update(skip_next=skip):
             return task
-        actor.log(task, _("Skip the next run.") if skip else _("Do not skip the next run."))
+        event = Event.SKIPPED_NEXT if skip else Event.UNSKIPPED_NEXT
+        actor.log(task, changed(event, ["skip next run"]))
     return task_of(task_id)
 
 
 def schedule_token(task: ScheduledTask) -> str:
     """A text that changes whenever the task's schedule does."""
-    return _described(task)
-
-
-def _described(task: ScheduledTask) -> str:
     return f"{schedules.raw(task)} ({schedules.zone(task)})" if task.crontab else schedules.raw(task)
-
-
-def _zone(name: str) -> ZoneInfo:
-    try:
-        return ZoneInfo(name)
-    except (ValueError, OSError, LookupError) as error:  # not found, a directory, an absolute path
-        message = _("“%(name)s” is not a known time zone. Choose one such as Europe/Paris.")
-        raise Refused("timezone", message % {"name": name}) from error
-
-
-def _save(task: ScheduledTask, now: datetime, **state: Any) -> None:
-    """Save the task so that beat starts anew from ``now``, and its state with it."""
-    task.last_run_at = now
-    task.save()  # type: ignore[no-untyped-call]
-    kept = TaskState.objects.get(task_id=task.pk)
-    for name, value in state.items():
-        setattr(kept, name, value)
-    changed = set(state)
-    if kept.accounted_until is not None:
-        kept.accounted_until = now
-        kept.next_run_at = None
-        task.scheduled_state = kept
-        kept.next_run_at = next_run(task, now)[0]
-        changed |= {"accounted_until", "next_run_at"}
-    kept.save(update_fields=changed)
-    task.scheduled_state = kept

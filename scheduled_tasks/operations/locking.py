@@ -11,23 +11,32 @@ from django.db import transaction
 from django.db.models import F
 from django.utils.translation import gettext as _
 
+from ..masking import printable
 from ..models import ScheduledTask, TaskRun, TaskRunQuerySet, TaskState, database
+from .audit import AuditEntry
 
 
 @dataclass(frozen=True)
 class Actor:
-    """Who acts: ``name`` is kept with runs; ``log`` writes a task and a sentence to an audit trail."""
+    """Who acts: ``name`` is kept with runs; ``log`` writes a task and what was done to an audit trail.
+
+    A project's user names may be of any type: ``name`` is made a text of at most 150 characters.
+    """
 
     name: str
-    log: Callable[[ScheduledTask, str], None]
+    log: Callable[[ScheduledTask, AuditEntry], None]
+
+    def __post_init__(self) -> None:
+        text = "" if self.name is None else printable(str(self.name)).strip()
+        object.__setattr__(self, "name", text[:150])
 
 
 class Refused(Exception):
     """An operation that was not carried out; its text is one sentence for the person.
 
     ``code`` is one of ``"gone"``, ``"overlap"``, ``"arguments"``, ``"broker"``, ``"message"``,
-    ``"unknown_task"``, ``"timezone"``, ``"kind"``, ``"conflict"``, ``"no_default"``, ``"ended"``, ``"pool"``,
-    ``"invalid"``.
+    ``"unknown_task"``, ``"timezone"``, ``"kind"``, ``"conflict"``, ``"no_default"``, ``"declaration"``,
+    ``"ended"``, ``"pool"``, ``"invalid"``.
     ``run`` is the run concerned, where there is one.
     """
 
@@ -68,7 +77,7 @@ def task_of(task_id: int) -> ScheduledTask:
     """The task as it is now. Raises :class:`Refused` when there is none."""
     task = ScheduledTask.objects.with_schedules().filter(pk=task_id).first()
     if task is None:
-        raise Refused("gone", _("This task does not exist any more."))
+        raise Refused("gone", _("This task no longer exists."))
     return task
 
 
@@ -76,7 +85,7 @@ def run_of(run_id: int) -> TaskRun:
     """The run as it is now. Raises :class:`Refused` when there is none."""
     run = TaskRun.objects.filter(pk=run_id).first()
     if run is None:
-        raise Refused("gone", _("This run does not exist any more."))
+        raise Refused("gone", _("This run no longer exists."))
     return run
 
 

@@ -10,10 +10,13 @@ from django.db import transaction
 from django.db.models import F
 from django.utils.translation import gettext as _
 
-from .. import publishing
 from ..models import Overlap, ScheduledTask, Status, TaskRun, Trigger, UtcNow, database
-from ..reasons import CANCELLED_BY, said
+from ..reasons import Code, Reason
+from ..recording.connection import keepable
+from ..recording.ended import ended
 from ..values import NotKept, restored, stored
+from . import publishing
+from .audit import Event, cancelled, started
 from .locking import Actor, Refused, locked, locked_run, run_of, task_of
 
 
@@ -31,11 +34,16 @@ def run_now(
 
     ``celery_id`` is the run's Celery task id: the same id twice is one run. ``args`` and ``kwargs`` replace
     the task's own. Raises :class:`Refused` when the overlap policy forbids it, the arguments are not JSON,
-    no worker knows the task or the broker cannot be reached; the last two leave a run that says so.
+    no worker knows the task or the broker cannot be reached; the last two leave a run that says so,
+    and its id is refused again.
     """
     with locked(task_id) as task:
         existing = TaskRun.objects.filter(celery_id=celery_id).first()
         if existing is not None:
+            if existing.task_id != task.pk:
+                raise Refused("invalid", _("This form belongs to another task. Reload the page."))
+            if not (existing.is_open or existing.sent_at or existing.started_at):
+                raise Refused("message", existing.reason_text, run=existing)
             return existing
         message = _message(task, args, kwargs)
         _refuse_overlap(task)
@@ -44,18 +52,19 @@ def run_now(
             task_id=task.pk,
             name=task.name,
             trigger=trigger,
-            actor=actor.name[:150],
+            actor=keepable(actor.name)[:150],
             retry_of=retry_of,
             queued_at=UtcNow(),
             open_since=UtcNow(),
             expires_at=UtcNow() + publishing.expires(task),
             queue=task.queue or "",
-            args=stored(message.args),
-            kwargs=stored(message.kwargs),
+            args=keepable(stored(message.args)),
+            kwargs=keepable(stored(message.kwargs)),
         )
-        actor.log(
-            task, _("Run now.") if retry_of is None else _("Retry of run %(id)s.") % {"id": retry_of.pk}
-        )
+        if retry_of is None:
+            actor.log(task, started(Event.RUN_NOW, run.pk))
+        else:
+            actor.log(task, started(Event.RETRIED, run.pk, id=retry_of.pk))
     _send(task, run, message)
     run.refresh_from_db()
     return run
@@ -67,7 +76,7 @@ def _message(
     try:
         return publishing.message(task, args=args, kwargs=kwargs)
     except publishing.BadMessage as error:
-        raise Refused("arguments", said(str(error))) from error
+        raise Refused("arguments", str(error)) from error
 
 
 def _refuse_overlap(task: ScheduledTask) -> None:
@@ -88,23 +97,18 @@ def _refuse_overlap(task: ScheduledTask) -> None:
 def _send(task: ScheduledTask, run: TaskRun, message: publishing.Message) -> None:
     try:
         publishing.send(task, run, message)
-    except publishing.UnknownTask as error:
-        _close_unsent(run, Status.FAILED, str(error))
-        raise Refused("unknown_task", said(str(error)), run=run) from error
-    except publishing.Unreachable as error:
-        _close_unsent(run, Status.MISSED, str(error))
-        raise Refused("broker", said(str(error)), run=run) from error
-    except publishing.BadMessage as error:
-        _close_unsent(run, Status.FAILED, str(error))
-        raise Refused("message", said(str(error)), run=run) from error
+    except publishing.Unsendable as error:
+        _close_unsent(run, error)
+        raise Refused(error.code, str(error), run=run) from error
     TaskRun.objects.filter(pk=run.pk).update(sent_at=UtcNow())
 
 
-def _close_unsent(run: TaskRun, status: Status, reason: str) -> None:
+def _close_unsent(run: TaskRun, error: publishing.Unsendable) -> None:
     with transaction.atomic(using=database()):
         the_run = locked_run(run)
         if the_run.filter(status=Status.QUEUED).exists():
-            the_run.update(status=status, reason=reason, finished_at=UtcNow(), open_since=None)
+            the_run.update(status=error.status, **error.reason.columns, finished_at=UtcNow(), open_since=None)
+            ended(pk=run.pk)
 
 
 def retry(run_id: int, *, actor: Actor, celery_id: str) -> TaskRun:
@@ -149,32 +153,29 @@ def cancel(run_id: int, *, actor: Actor) -> TaskRun:
     if not run.is_open:
         raise Refused("ended", _("This run has already ended."), run=run)
     task = run.task_or_none
-    with _cancellation_noted(run, CANCELLED_BY % {"name": actor.name[:150]}):
+    with _cancellation_noted(run, actor):
         try:
             publishing.revoke(run)
-        except publishing.CannotStop as error:
-            raise Refused("pool", str(error), run=run) from error
-        except publishing.Unreachable as error:
-            raise Refused("broker", said(str(error)), run=run) from error
-        except publishing.BadMessage as error:
-            raise Refused("message", said(str(error)), run=run) from error
+        except publishing.Unsendable as error:
+            raise Refused(error.code, str(error), run=run) from error
     with transaction.atomic(using=database()):
         _cancelled(run)
         if task is not None:
-            actor.log(task, _("Cancelled run %(id)s.") % {"id": run.pk})
+            actor.log(task, cancelled(run.pk))
     run.refresh_from_db()
     return run
 
 
 @contextmanager
-def _cancellation_noted(run: TaskRun, reason: str) -> Iterator[None]:
+def _cancellation_noted(run: TaskRun, actor: Actor) -> Iterator[None]:
     """The worker may be faster than the next statement: it finds the reason, unless the block fails."""
+    params = Reason.of(Code.CANCELLED_BY, name=actor.name[:150]).params
     the_run = TaskRun.objects.filter(pk=run.pk)
-    the_run.update(cancellation=reason)
+    the_run.update(cancellation=params)
     try:
         yield
     except Refused:
-        the_run.filter(cancellation=reason).update(cancellation=run.cancellation)
+        the_run.filter(cancellation=params).update(cancellation=run.cancellation)
         raise
 
 
@@ -183,5 +184,10 @@ def _cancelled(run: TaskRun) -> None:
     the_run = locked_run(run)
     if the_run.open().exclude(status=Status.RUNNING).exists():
         the_run.update(
-            status=Status.CANCELLED, finished_at=UtcNow(), open_since=None, reason=F("cancellation")
+            status=Status.CANCELLED,
+            finished_at=UtcNow(),
+            open_since=None,
+            reason=Code.CANCELLED_BY,
+            reason_params=F("cancellation"),
         )
+        ended(pk=run.pk)

@@ -5,11 +5,11 @@ What happens inside a worker is told by the signal receivers of :mod:`scheduled_
 
 from __future__ import annotations
 
-from .handover import close, record
 from .header import NAME, Header
-from .publish import publish_failed
+from .publish import Sending
+from .recorder import close, record
 
-__all__ = ["NAME", "Header", "close", "connect", "publish_failed", "record"]
+__all__ = ["NAME", "Header", "Sending", "close", "connect", "record"]
 
 
 def connect() -> None:

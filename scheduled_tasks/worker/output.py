@@ -1,28 +1,23 @@
-"""What a running task shows of itself: how far it is, and the lines it logs."""
+"""What a running task shows of itself: how far it is, and the lines that :mod:`.logs` adds."""
 
 from __future__ import annotations
 
 import json
-import logging
+import math
 import threading
 import time
 from collections import deque
 from collections.abc import Iterable, Iterator, Sized
-from datetime import UTC, datetime
+from contextlib import suppress
+from contextvars import ContextVar
 from typing import Any, TypeVar
 
-from celery._state import _task_stack
-from celery.signals import celeryd_after_setup
-
-from ..recording import runs
-from ..recording.handover import later
-from ..recording.session import Session
-from ..values import printable
+from ..masking import masked_text, printable
+from ..recording import statements
+from ..recording.complaints import or_nothing
+from ..recording.recorder import later
 
 Item = TypeVar("Item")
-
-SHOWN_AS = "scheduled_tasks_output"
-"""Attribute of a task's request by which its output is found."""
 
 LOG_LIMIT = 64_000
 """Characters kept of a run's log, the last ones."""
@@ -33,63 +28,64 @@ TEXT_LIMIT = 200
 SHOW_EVERY = 1.0
 """Seconds between two writes of a running task's output."""
 
-REDIRECTED = "celery.redirected"
-"""Logger that receives what a task prints."""
-
-NOT_OF_A_TASK = frozenset({"celery", "kombu", "amqp", "scheduled_tasks"})
-"""Loggers of the machinery; ``get_task_logger()`` gives loggers that are called like the task's module."""
-
-ADDED = "scheduled_tasks_added"
-"""Attribute of a log record that was added: it may come by more than one way."""
-
-formatter = logging.Formatter()
+LARGEST = 1e15
+"""A number of a progress report beyond this is not a count of anything."""
 
 
 class Output:
-    """Log and progress of one attempt; filled by the task's thread, read by the writer's.
+    """Log and progress of one attempt; filled by the task's threads, read by the recorder's.
 
     ``keeps_log`` is False for a task that asked that its lines are not kept.
     """
 
-    def __init__(self, attempt: runs.Attempt, *, keeps_log: bool = True) -> None:
+    def __init__(self, attempt: statements.Attempt, *, keeps_log: bool = True) -> None:
         self._attempt = attempt
         self.keeps_log = keeps_log
+        self.ended = False
+        self._outer: Output | None = None
         self._lines: deque[str] = deque()
         self._length = 0
         self._dropped = 0
-        self._reported: tuple[float, float | None, str] | None = None
+        self._progress = ""
         self._changed = False
         self.joining = False
         """Whether the next printed piece continues the last line."""
+        self.printing = False
+        """Whether the last line was printed: a carriage return begins it anew."""
         self._shown_at = 0.0
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # what is garbage-collected meanwhile may log
 
     @property
     def log(self) -> str:
-        """The kept lines, after a line that says how much was left out before them."""
-        if not self._lines:
-            return ""
+        """The kept lines, secrets masked, after a line that says how much was left out before them."""
         with self._lock:
-            text = "\n".join(self._lines)
-            return f"… {self._dropped} characters left out …\n{text}" if self._dropped else text
+            text, dropped = "\n".join(self._lines), self._dropped
+        text = masked_text(text)
+        return f"… {dropped} characters left out …\n{text}" if dropped else text
 
     @property
     def progress(self) -> str:
         """JSON ``{"done": …, "total": …, "text": …}`` as last reported, or nothing."""
-        if self._reported is None:
-            return ""
-        done, total, text = self._reported
-        kept = {"done": done, "total": total, "text": printable(text)[:TEXT_LIMIT]}
-        return json.dumps(kept, ensure_ascii=False, default=str)
+        return self._progress
 
-    def add(self, text: str, *, join: bool = False) -> None:
-        """Keep a line; with ``join``, continue the last one."""
+    def enter(self) -> None:
+        """Make this the current output, until :meth:`leave`."""
+        self._outer = _current.get()
+        _current.set(self)
+
+    def leave(self) -> None:
+        """Threads that outlive the task add nothing from now on."""
+        self.ended = True
+        _current.set(self._outer)
+
+    def add(self, text: str, *, join: bool = False, instead: bool = False) -> None:
+        """Keep a line; with ``join``, continue the last one, with ``instead``, replace it."""
         text = printable(text)
         with self._lock:
-            if join and self._lines:
+            if (join or instead) and self._lines:
                 last = self._lines.pop()
                 self._length -= len(last)
-                text = last + text
+                text = last + text if join else text
             cut = max(0, len(text) - LOG_LIMIT)
             self._lines.append(text[cut:])
             self._length += len(text) - cut
@@ -100,17 +96,22 @@ class Output:
             self._dropped += cut
         self._show_soon()
 
-    def report(self, done: float, total: float | None, text: str) -> None:
-        """Keep how far the task is."""
-        self._reported = (done, total, text)
+    def report(self, done: Any, total: Any, text: Any) -> None:
+        """Keep how far the task is. Without two usable numbers no share is kept. Raises nothing."""
+        count = _count(done)
+        kept = {
+            "done": count or 0,
+            "total": None if count is None else _count(total),
+            "text": masked_text(printable("" if text is None else or_nothing(str, text)))[:TEXT_LIMIT],
+        }
+        self._progress = json.dumps(kept, ensure_ascii=False)
         self._show_soon()
 
-    def show(self, session: Session) -> None:
-        """Write what has changed since the last time."""
+    def show(self) -> None:
+        """Write what has changed; called again when the database fails."""
         self._shown_at = time.monotonic()
-        if self._changed:
-            self._changed = False
-            runs.show(session, self._attempt, log=self.log, progress=self.progress)
+        self._changed = False
+        statements.show(self._attempt, log=self.log, progress=self.progress)
 
     def _show_soon(self) -> None:
         if not self._changed:
@@ -119,15 +120,26 @@ class Output:
             later(self._attempt.token, max(0.0, wait), self.show)
 
 
-def current() -> Output | None:
-    """The output of the run that the calling thread is in; None outside a recorded run.
+_current: ContextVar[Output | None] = ContextVar("scheduled_tasks_output", default=None)
 
-    A task that the run's own calls as a function is part of the run.
+
+def current() -> Output | None:
+    """The output of the run that the calling code is in; None outside a recorded run.
+
+    A task that the run's own calls as a function is part of the run, and so is a thread that runs in a copy
+    of the task's context.
     """
-    found: Iterator[Output | None] = (
-        vars(task.request).get(SHOWN_AS) for task in reversed(_task_stack.stack)
-    )
-    return next(filter(None, found), None)
+    output = _current.get()
+    return None if output is None or output.ended else output
+
+
+def _count(value: Any) -> float | None:
+    """A number as JSON has it; None for what is no finite number."""
+    with suppress(Exception):  # a value of any class may be given
+        found = value if type(value) is int else float(value)
+        if math.isfinite(found) and abs(found) <= LARGEST:
+            return found
+    return None
 
 
 def track(iterable: Iterable[Item], *, description: str = "", total: int | None = None) -> Iterator[Item]:
@@ -140,8 +152,9 @@ def track(iterable: Iterable[Item], *, description: str = "", total: int | None 
     if output is None:
         yield from iterable
         return
-    if total is None:
-        total = len(iterable) if isinstance(iterable, Sized) else None
+    if total is None and isinstance(iterable, Sized):
+        with suppress(Exception):  # a class may have a length that cannot be told
+            total = len(iterable)
     output.report(0, total, description)
     for done, item in enumerate(iterable, start=1):
         yield item
@@ -156,54 +169,3 @@ def progress(done: float, total: float | None = None, text: str = "") -> None:
     output = current()
     if output is not None:
         output.report(done, total, text)
-
-
-class RunHandler(logging.Handler):
-    """Adds log records to the output of the run they were logged in."""
-
-    def emit(self, record: logging.LogRecord) -> None:
-        output = current()
-        if output is None or not output.keeps_log or not _is_of_a_task(record):
-            return
-        try:
-            self._add(output, record)
-        except Exception:  # noqa: BLE001 - as the logging module has it
-            self.handleError(record)
-
-    def _add(self, output: Output, record: logging.LogRecord) -> None:
-        message = record.getMessage()
-        if record.name == REDIRECTED:
-            # print(a, b) arrives as "a", " ", "b".
-            join = message.isspace() or output.joining
-            output.joining = message.isspace()
-        else:
-            join = output.joining = False
-            message = f"{record.levelname} {message}"
-        if record.exc_info:
-            message += "\n" + formatter.formatException(record.exc_info)
-        moment = datetime.fromtimestamp(record.created, UTC)
-        output.add(message if join else f"{moment:%H:%M:%S} {message}", join=join)
-
-
-def _is_of_a_task(record: logging.LogRecord) -> bool:
-    if vars(record).setdefault(ADDED, False):
-        return False
-    setattr(record, ADDED, True)
-    return record.name == REDIRECTED or record.name.partition(".")[0] not in NOT_OF_A_TASK
-
-
-handler = RunHandler()
-
-
-def capture_logs() -> None:
-    """Attach :data:`handler` once Celery, or the project's own ``setup_logging``, has set up logging.
-
-    Not sooner: Celery gives no handler of its own to a logger that has one.
-    """
-    celeryd_after_setup.connect(_attach, weak=False, dispatch_uid="scheduled_tasks.logging")
-
-
-def _attach(**kwargs: Any) -> None:
-    # Loggers of tasks do not propagate to the root.
-    for name in (None, "celery.task"):
-        logging.getLogger(name).addHandler(handler)

@@ -9,119 +9,133 @@ from __future__ import annotations
 
 import os
 import sys
-import threading
-from collections.abc import Collection
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 from uuid import uuid4
 
 from billiard.exceptions import SoftTimeLimitExceeded
-from billiard.pool import SIG_SOFT_TIMEOUT
-from celery import signals
+from celery import current_task, signals
 from celery.exceptions import Retry
-from celery.worker.state import active_requests, revoked
 
 from .. import recording
-from ..models import ProcessKind
-from ..processes import Heartbeat
-from ..reaper import Reaper
-from ..recording import endings, runs
-from ..recording.handover import record, under_test
-from ..recording.header import NAME, Header, moment
-from ..recording.orders import Order
-from ..recording.publish import header_of, quiet
+from ..incidents.watcher import Watcher
+from ..models import OPEN, ProcessKind, Status
+from ..private import active_ids, replacements_before, revoke_here, under_test
+from ..recording import endings, replaced, statements
+from ..recording.complaints import or_nothing, quiet
+from ..recording.header import NAME, Header, header_of, moment
+from ..recording.recorder import record
+from ..upkeep.heartbeat import Heartbeat
+from ..upkeep.reaper import Reaper
 from ..values import stored
-from .output import SHOWN_AS, Output, capture_logs
-
-LIMIT_AGAIN = 0.1
-"""Seconds after which a soft time limit that struck too early strikes again."""
+from . import replacements
+from .logs import capture_logs
+from .output import Output
+from .task_queues import task_queues
 
 WORK = "scheduled_tasks_work"
 """Attribute of a task's request by which the attempt is found; a request is one execution."""
-
-
-@dataclass(kw_only=True)
-class Work:
-    """An attempt under way in this process."""
-
-    attempt: runs.Attempt
-    output: Output
-    inline: bool
-    order: Order | None = None
-    failure: endings.Failure | None = None
 
 
 class Worker:
     """This worker: ``boot_id`` is made before the pool forks, so that its processes share it."""
 
     boot_id = ""
-    heartbeat: Heartbeat | None = None
-    reaper: Reaper | None = None
+    upkeep: tuple[Watcher | Reaper | Heartbeat, ...] = ()
+
+
+@dataclass(kw_only=True)
+class Work:
+    """An attempt under way in this process; with ``inline`` it is recorded on the task's own connection."""
+
+    attempt: statements.Attempt
+    output: Output
+    inline: bool
+    retry_sent: bool = False
+    handed_on: bool = False
 
 
 @quiet
 def on_prerun(task_id: str, task: Any, args: Any, kwargs: Any, **_: Any) -> None:
-    """A soft time limit that strikes in here is meant for the task, and so comes again."""
-    try:
-        _start(task_id, task, args, kwargs)
-    except SoftTimeLimitExceeded:
-        again = threading.Timer(LIMIT_AGAIN, os.kill, (os.getpid(), SIG_SOFT_TIMEOUT))
-        again.daemon = True
-        again.start()
-
-
-def _start(task_id: str, task: Any, args: Any, kwargs: Any) -> None:
     request = task.request
     header = header_of(request)
-    continues = header is None and bool(getattr(request, "replaced_task_nesting", 0))
+    is_member = replacements.start(request, process_id=Worker.boot_id)
+    continues = header is None and not is_member and replacements.continues(request)
     if header is None and not continues:
         return
-    if request.is_eager and not _is_ours(request):
+    if request.is_eager and not vars(request).get(NAME) and NAME not in (request.headers or {}):
         return
-    attempt = runs.Attempt(
-        message=_message(request, task_id, header or Header(name=task.name), args, kwargs),
+    if header is not None and request.headers and NAME not in request.headers:
+        # Of a sender without this app. Whoever passes the headers on must not start another run.
+        request.headers[NAME] = header.as_json()
+    attempt = statements.Attempt(
+        message=_message(request, task_id, header or Header(name=""), args, kwargs),
         worker=str(request.hostname or "")[:255],
         process_id=Worker.boot_id,
         pid=os.getpid(),
-        own_row=not continues,
     )
     output = Output(attempt, keeps_log=getattr(task, "capture_logs", True))
+    if not request.is_eager:
+        capture_logs()
+    output.enter()
     work = Work(attempt=attempt, output=output, inline=bool(request.is_eager))
     setattr(request, WORK, work)
-    setattr(request, SHOWN_AS, work.output)
-    work.order = record(partial(runs.start, attempt=attempt), inline=work.inline)
+    record(partial(statements.start, attempt=attempt), inline=work.inline)
 
 
 @quiet
-def on_postrun(sender: Any, task_id: str, task: Any, retval: Any, state: str | None, **_: Any) -> None:
+def on_postrun(task: Any, retval: Any, state: str | None, **_: Any) -> None:
+    error = sys.exception()
+    try:
+        _end(task, retval, state, error)
+    except SoftTimeLimitExceeded:  # too late for the task, and it strikes once
+        _end(task, retval, state, error)
+
+
+def _end(task: Any, retval: Any, state: str | None, error: BaseException | None) -> None:
     work = _work(task.request)
     if work is None:
+        replacements.end(task.request, state, retval, process_id=Worker.boot_id)
         return
-    # Of a task run eagerly it may be the caller's, who is dealing with another one.
-    error = None if work.inline else sys.exception()
+    work.output.leave()
+    if work.inline:  # then it may be the caller's, who is dealing with another one
+        error = None
     if state is None:
         state, retval = endings.unstored(error)
-    ending = endings.of_attempt(state, retval, work.failure, task.request)
-    ending.reason = ending.reason or endings.not_stored(error)
-    ending.log, ending.progress = work.output.log, work.output.progress
-    if work.order is not None:
-        work.order.withdraw()
-    record(partial(runs.end, attempt=work.attempt, ending=ending), inline=work.inline, size=ending.size)
+    ending = endings.of_attempt(state, retval, task.request)
+    if work.retry_sent and ending.status not in OPEN:
+        # retry(throw=False): this attempt is over, the run is not.
+        ending = replace(ending, status=Status.RETRYING, retries=ending.retries + 1)
+    if ending.status == Status.RUNNING:
+        _hand_on(work)
+        return
+    ending.reason = ending.reason or endings.after_end(error, task)
+    ending.log, ending.progress = or_nothing(lambda: work.output.log), work.output.progress
+    record(partial(statements.end, attempt=work.attempt, ending=ending), inline=work.inline, size=ending.size)
+
+
+def _hand_on(work: Work) -> None:
+    """Before the replacement leaves; and once more after it, only with what the task has logged meanwhile."""
+    log, progress = or_nothing(lambda: work.output.log), work.output.progress
+    write = statements.show if work.handed_on else replaced.hand_on
+    work.handed_on = True
+    record(partial(write, attempt=work.attempt, log=log, progress=progress), inline=work.inline)
 
 
 @quiet
 def on_failure(sender: Any, task_id: str, exception: BaseException, einfo: Any = None, **_: Any) -> None:
-    """Where the attempt was made, keep the error for its end; in the main process, write the end."""
+    """In the main process, write the end. Where the attempt was made, :func:`on_postrun` does."""
     work = _work(sender.request)
     if work is not None and work.attempt.message.celery_id == task_id:
-        work.failure = endings.Failure.of(exception, einfo)
         return
     request = sender.request
-    if request.id == task_id and header_of(request) is None and not request.replaced_task_nesting:
-        return
     ending = endings.of_child(exception, einfo)
     ending.retries = request.retries or 0
+    if request.id == task_id and header_of(request) is None and not replacements.continues(request):
+        replacements.end_of_child(request, ending)
+        return
     _end_of_child(task_id, ending)
 
 
@@ -129,11 +143,32 @@ def on_failure(sender: Any, task_id: str, exception: BaseException, einfo: Any =
 def on_retry(sender: Any, request: Any, reason: Any, einfo: Any = None, **_: Any) -> None:
     """As :func:`on_failure`. A worker that shuts down sends this without an error, and no retry follows."""
     work = _work(request)
-    error = reason.exc if isinstance(reason, Retry) and reason.exc is not None else reason
-    if work is not None:
-        work.failure = endings.Failure.of(error, einfo)
-    elif einfo is not None and header_of(request) is not None:
-        _end_of_child(request.id, endings.retry_of_child(error, einfo))
+    header = header_of(request)
+    if work is None and einfo is not None and header is not None:
+        error = reason.exc if isinstance(reason, Retry) and reason.exc is not None else reason
+        _end_of_child(request.id, endings.retry_of_child(error, einfo), header)
+
+
+@quiet
+def on_replacement(sender: Any, headers: dict[str, Any], **_: Any) -> None:
+    """Celery's ``before_task_publish``: a task under way may send what replaces it."""
+    nesting = replacements_before(headers)
+    if not nesting or not current_task:
+        return
+    request = current_task.request
+    work = _work(request)
+    if work is not None and not work.handed_on and nesting > replacements_before(request):
+        _hand_on(work)
+
+
+@quiet
+def on_retry_sent(sender: Any, headers: dict[str, Any], **_: Any) -> None:
+    """Celery's ``after_task_publish``: a task may send its own retry and go on."""
+    if not headers.get("retries") or not current_task:
+        return
+    work = _work(current_task.request)
+    if work is not None and work.attempt.message.celery_id == headers.get("id"):
+        work.retry_sent = True
 
 
 @quiet
@@ -143,51 +178,57 @@ def on_revoked(sender: Any, request: Any, terminated: bool = False, expired: boo
         return
     message = _message(request, request.id, header, request.args, request.kwargs)
     ending = endings.of_revoked(terminated=terminated, expired=expired)
-    record(partial(runs.close_undelivered, message=message, ending=ending), wait=False)
+    record(partial(statements.close_undelivered, message=message, ending=ending), wait=False)
 
 
 @quiet
 def on_unknown(sender: Any, name: str, id: str, message: Any, **_: Any) -> None:
-    header = Header.of(message.headers)
+    header = Header.of(message.headers, id)
     if header is None:
         return
-    told = runs.Message(celery_id=id, header=header, expires_at=moment(message.headers.get("expires")))
-    record(partial(runs.close_undelivered, message=told, ending=endings.of_unknown(name)), wait=False)
+    told = statements.Message(celery_id=id, header=header, expires_at=moment(message.headers.get("expires")))
+    record(partial(statements.close_undelivered, message=told, ending=endings.of_unknown(name)), wait=False)
 
 
 @quiet
 def on_worker_init(sender: Any, **_: Any) -> None:
     Worker.boot_id = uuid4().hex
-    capture_logs()
     # Celery's Django fixup closes all connections around a task. Coming after it at the end of a task, the
     # record is not held up by a transaction that the task left open.
-    _connect_tasks()
+    connect(TASK_RECEIVERS)
 
 
 @quiet
 def on_worker_ready(sender: Any, **_: Any) -> None:
     if under_test():
         return
-    Worker.heartbeat = Heartbeat(
+
+    def look_at_broker() -> None:
+        if sender.connection is not None and sender.connection.connected:
+            heartbeat.broker_ok()
+
+    heartbeat = Heartbeat(
         ProcessKind.WORKER,
         sender.hostname,
         boot_id=Worker.boot_id,
         pool=type(sender.pool).__module__.rpartition(".")[2],
         queues=sender.app.amqp.queues.consume_from,
-        task_names=(name for name in sender.app.tasks if not name.startswith("celery.")),
-        on_beat=partial(_look_at_broker, sender),
+        task_names=sender.app.tasks,
+        task_queues=task_queues(sender.app),
+        on_beat=look_at_broker,
     )
-    Worker.heartbeat.start()
-    Worker.reaper = Reaper(Worker.heartbeat, sender.app, active=_active, on_cancelled=_revoke)
-    Worker.reaper.start()
+    reaper = Reaper(heartbeat, sender.app, active=active_ids, on_cancelled=revoke_here)
+    watcher = Watcher(heartbeat)
+    Worker.upkeep = watcher, reaper, heartbeat
+    heartbeat.start()
+    reaper.start()
+    watcher.start()
 
 
 @quiet
 def on_worker_shutdown(sender: Any, **_: Any) -> None:
-    if Worker.reaper is not None:
-        Worker.reaper.stop()
-    if Worker.heartbeat is not None:
-        Worker.heartbeat.stop()
+    for each in Worker.upkeep:
+        each.stop()
     recording.close()
 
 
@@ -196,52 +237,30 @@ def on_process_shutdown(**_: Any) -> None:
     recording.close()
 
 
-def connect() -> None:
-    """Connect every receiver of this module, once."""
-    _connect_tasks()
-    for name, receiver in {
-        "task_revoked": on_revoked,
-        "task_unknown": on_unknown,
-        "worker_init": on_worker_init,
-        "worker_ready": on_worker_ready,
-        "worker_shutdown": on_worker_shutdown,
-        "worker_process_shutdown": on_process_shutdown,
-    }.items():
-        getattr(signals, name).connect(receiver, weak=False, dispatch_uid=f"scheduled_tasks.{name}")
+TASK_RECEIVERS = {
+    "task_prerun": on_prerun,
+    "task_postrun": on_postrun,
+    "task_failure": on_failure,
+    "task_retry": on_retry,
+}
+RECEIVERS = TASK_RECEIVERS | {
+    "before_task_publish": on_replacement,
+    "after_task_publish": on_retry_sent,
+    "task_revoked": on_revoked,
+    "task_unknown": on_unknown,
+    "worker_init": on_worker_init,
+    "worker_ready": on_worker_ready,
+    "worker_shutdown": on_worker_shutdown,
+    "worker_process_shutdown": on_process_shutdown,
+}
 
 
-def _connect_tasks() -> None:
-    for name, receiver in {
-        "task_prerun": on_prerun,
-        "task_postrun": on_postrun,
-        "task_failure": on_failure,
-        "task_retry": on_retry,
-    }.items():
+def connect(receivers: Mapping[str, Callable[..., None]] = RECEIVERS) -> None:
+    """Connect ``receivers`` (by the name of the signal), each once and behind all that are connected now."""
+    for name, receiver in receivers.items():
         signal, uid = getattr(signals, name), f"scheduled_tasks.{name}"
         signal.disconnect(receiver, dispatch_uid=uid)
         signal.connect(receiver, weak=False, dispatch_uid=uid)
-
-
-def _look_at_broker(consumer: Any) -> None:
-    heartbeat = Worker.heartbeat
-    if heartbeat is not None and consumer.connection is not None and consumer.connection.connected:
-        heartbeat.broker_ok()
-
-
-def _active() -> set[str]:
-    """Celery ids of the tasks that this worker is running, whatever its pool."""
-    while True:
-        try:
-            return {request.id for request in active_requests}
-        except RuntimeError:  # the set changed meanwhile
-            continue
-
-
-def _revoke(celery_ids: Collection[str]) -> None:
-    """As if this worker had heard that the runs were cancelled."""
-    for celery_id in celery_ids:
-        if celery_id not in revoked:
-            revoked.add(celery_id)
 
 
 def _work(request: Any) -> Work | None:
@@ -249,26 +268,22 @@ def _work(request: Any) -> Work | None:
     return found
 
 
-def _is_ours(request: Any) -> bool:
-    return bool(vars(request).get(NAME) or (request.headers or {}).get(NAME))
-
-
-def _message(request: Any, celery_id: str, header: Header, args: Any, kwargs: Any) -> runs.Message:
+def _message(request: Any, celery_id: str, header: Header, args: Any, kwargs: Any) -> statements.Message:
     delivery = request.delivery_info or {}
-    return runs.Message(
+    return statements.Message(
         celery_id=celery_id,
         header=header,
         queue=str(delivery.get("routing_key") or "")[:255],
-        args="" if header.recorded else stored(args or ()),
-        kwargs="" if header.recorded else stored(kwargs or {}),
+        args="" if header.recorded else or_nothing(stored, args or ()),
+        kwargs="" if header.recorded else or_nothing(stored, kwargs or {}),
         expires_at=moment(request.expires),
         retries=request.retries or 0,
         redelivered=bool(delivery.get("redelivered")),
-        replaces=bool(getattr(request, "replaced_task_nesting", 0)),
+        replaces=replacements.continues(request),
     )
 
 
-def _end_of_child(celery_id: str, ending: runs.Ending) -> None:
-    message = runs.Message(celery_id=celery_id, header=Header(name=""))
-    write = partial(runs.end_of_child, message=message, ending=ending, process_id=Worker.boot_id)
+def _end_of_child(celery_id: str, ending: statements.Ending, header: Header | None = None) -> None:
+    message = statements.Message(celery_id=celery_id, header=header or Header(name=""))
+    write = partial(statements.end_of_child, message=message, ending=ending, process_id=Worker.boot_id)
     record(write, wait=False, size=ending.size)

@@ -110,8 +110,8 @@ def scheduler_of(kind: str) -> Any:
 
 def look(beat: Any) -> None:
     """Let the next tick look for changes, which otherwise happens once a second."""
-    if getattr(beat, "_seen_at", None) is not None:
-        beat._seen_at -= timedelta(seconds=2)
+    if getattr(beat, "leader", None) is not None:
+        beat.leader._looked_at -= timedelta(seconds=2)
 
 
 def fill(tasks: str) -> None:

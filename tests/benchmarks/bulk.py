@@ -52,8 +52,6 @@ def _make_processes() -> None:
             boot_id=kind.value * 4,
             kind=kind,
             node=f"{kind}@host",
-            host="host",
-            pid=1,
             queues=["celery"],
             task_names=["bench.noop"],
             started_at=later,
@@ -95,30 +93,10 @@ def make_runs(task_ids: Sequence[int], *, per_task: int) -> None:
         "log": "'12:00:00 INFO a line\n12:00:01 INFO another'",
         "progress": "''",
         "reason": "''",
+        "reason_params": "''",
         "redelivered": "FALSE",
     }
     _insert("scheduled_tasks_taskrun", columns, count)
-
-
-def make_results(count: int) -> None:
-    """As many rows of django-celery-results."""
-    columns = {
-        "task_id": text("'00000000-0000-4000-8000-' || n"),
-        "task_name": "'bench.noop'",
-        "periodic_task_name": text("'task-' || (n % 1000)"),
-        "task_args": "'\"()\"'",
-        "task_kwargs": "'\"{}\"'",
-        "status": f"CASE WHEN n % 20 < {SUCCEEDED_OF_20} THEN 'SUCCESS' ELSE 'FAILURE' END",
-        "worker": "'worker1@host'",
-        "content_type": "'application/json'",
-        "content_encoding": "'utf-8'",
-        "result": "'{\"rows\": 1234}'",
-        "date_created": moment("n"),
-        "date_started": moment("n + 1"),
-        "date_done": moment("n + 2"),
-        "meta": "'{\"children\": []}'",
-    }
-    _insert("django_celery_results_taskresult", columns, count)
 
 
 def text(expression: str) -> str:

@@ -28,7 +28,6 @@ PAGES = {
     "dcb": "/admin/django_celery_beat/periodictask/",
     "runs": RUNS,
 }
-RESULTS = "/admin/django_celery_results/taskresult/"
 CHANGED = 5
 ROW = re.compile(r'id="st-row-(\d+)"[^>]*? data-key="(\w+)"')
 
@@ -90,14 +89,6 @@ class Visitor:
         return visit
 
 
-def first_look(visitor: Visitor) -> Visit:
-    """The list when no row of it is in memory."""
-    from scheduled_tasks.admin.rendered import memory
-
-    memory.clear()
-    return visitor.visit(LIST)
-
-
 class Browser:
     """A browser with the list open: it sends the keys of its rows and the version of the last answer."""
 
@@ -122,18 +113,9 @@ class Browser:
         self.version = visit.response["ETag"]
         return visit
 
-    def unknown(self) -> Visit:
-        """The same where the process has not answered the version that is sent."""
-        from scheduled_tasks.admin.seen import memory
-
-        memory.clear()
-        visit = self.changed()
-        first_look(self.visitor)  # and the next one knows the tasks again
-        return visit
-
     def _poll(self, status: int) -> Visit:
         rows = ".".join(map(":".join, self.rows.items()))
-        headers = {"HX-Request": "true", "ST-Rows": rows, "If-None-Match": self.version}
+        headers = {"ST-Request": "1", "ST-Rows": rows, "If-None-Match": self.version}
         return self.visitor.visit(f"{LIST}rows/", status=status, **headers)
 
     def end_runs(self) -> None:
@@ -155,20 +137,16 @@ def measure(visitor: Visitor, task_id: int, runs: int, rounds: int) -> dict[str,
 
     Each round has another order: what a visit costs depends on the one before it, a cheap one's by a third.
     """
-    from scheduled_tasks.stamps import SETTLES
-
     pages: dict[str, Callable[[], Visit]] = {
         name: lambda url=url: visitor.visit(url) for name, url in PAGES.items()
     }
     pages["deep"] = lambda: visitor.visit(f"{RUNS}?p={runs // 200}")
     browser = Browser(visitor)
-    pages |= {name: getattr(browser, name) for name in ("unchanged", "changed", "unknown")}
-    pages["first"] = lambda: first_look(visitor)  # and the list then finds all rows in memory again
+    pages |= {name: getattr(browser, name) for name in ("unchanged", "changed")}
     drawer = f"{LIST}{task_id}/change/"
-    pages["drawer"] = lambda: visitor.visit(drawer, **{"HX-Request": "true"})
+    pages["drawer"] = lambda: visitor.visit(drawer, **{"ST-Request": "1"})
     for visit in pages.values():
         visit()
-    time.sleep(SETTLES)  # nobody has edited a task just now
     order = Random(rounds)
     rows = [{name: pages[name]() for name in order.sample([*pages], len(pages))} for _ in range(rounds)]
     found = {}
@@ -179,7 +157,7 @@ def measure(visitor: Visitor, task_id: int, runs: int, rounds: int) -> dict[str,
         found[f"{name}.statements"] = len(visits[-1].statements)
         found[f"{name}.bytes"] = len(visits[-1].response.content)
         found[f"{name}.gz"] = len(gzip.compress(visits[-1].response.content, 6))
-        for base in ("empty", "null", "runs"):
+        for base in ("empty", "null", "runs", "dcb"):
             found[f"{name}/{base}"] = median(row[name].cpu / row[base].cpu for row in rows)
     return found
 
@@ -190,18 +168,9 @@ def main(tasks: str, per_task: str, rounds: str) -> None:
 
     ids = bulk.make_tasks(int(tasks))
     bulk.make_runs(ids, per_task=int(per_task))
-    bulk.make_results(len(ids) * int(per_task))
     bulk.tidy()
     visitor = Visitor()
-    found = measure(visitor, ids[0], len(ids) * int(per_task), int(rounds))
-    # Seconds each, so fewer of them.
-    results = [visitor.visit(RESULTS) for _ in range(2)]
-    found |= {
-        "results.cpu": min(each.cpu for each in results),
-        "results.sql": min(each.sql for each in results),
-        "results.statements": len(results[0].statements),
-    }
-    print(json.dumps(found))
+    print(json.dumps(measure(visitor, ids[0], len(ids) * int(per_task), int(rounds))))
 
 
 if __name__ == "__main__":

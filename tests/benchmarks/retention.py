@@ -16,7 +16,7 @@ from .figures import Figure
 
 TASKS = 1_000
 RUNS_PER_TASK = 1_000
-WAITS = {"sqlite": 100, "postgres": 50}
+WAITS = {"sqlite": 250, "postgres": 50}
 CALM_SECONDS = 10
 MODULE = "tests.benchmarks.retention_process"
 COPY = "copy_for_one_round"

@@ -102,7 +102,7 @@ def plain(runs: str) -> dict[str, float]:
 
 def prune(runs: str) -> dict[str, float]:
     from scheduled_tasks.models import database_now
-    from scheduled_tasks.retention import prune as prune_runs
+    from scheduled_tasks.upkeep.retention import prune as prune_runs
 
     settings.SCHEDULED_TASKS = {"RETENTION": database_now() - _limit(runs)}
     before, begun = _peak(), time.monotonic()

@@ -27,7 +27,7 @@ INSTALLED_APPS = [
     "django_celery_beat",
 ]
 if MODE in ("ours", "all"):
-    INSTALLED_APPS += ["django_htmx", "scheduled_tasks"]
+    INSTALLED_APPS += ["scheduled_tasks"]
 if MODE.startswith("results") or MODE == "all":
     INSTALLED_APPS += ["django_celery_results"]
 

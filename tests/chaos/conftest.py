@@ -10,7 +10,7 @@ import pytest
 from django.db import connection
 
 from tests.chaos.proxy import Proxy
-from tests.chaos.servers import own_broker
+from tests.chaos.servers import Place, own_broker, own_postgres, public_directory
 from tests.live import Worker
 
 IMPATIENT = ["-I", "tests.chaos.impatient"]
@@ -48,3 +48,12 @@ def broker_door() -> Iterator[Proxy]:
     """A door before broker and result backend."""
     with Proxy(os.environ["CELERY_BROKER_URL"]) as proxy:
         yield proxy
+
+
+@pytest.fixture
+def postgres(transactional_db: None) -> Iterator[Place]:
+    """A PostgreSQL of the test's own; skips where the tests use another database."""
+    if connection.vendor != "postgresql":
+        pytest.skip("needs a PostgreSQL of its own")
+    with public_directory() as home, own_postgres(home) as place:
+        yield place

@@ -24,7 +24,7 @@ from tests import embedded, tasks
 from tests.chaos import servers
 from tests.chaos.proxy import Proxy
 from tests.live import ROOT, Worker, wait_for
-from tests.runs import ended, send
+from tests.run_rows import ended, send
 
 Start = Callable[..., Worker]
 

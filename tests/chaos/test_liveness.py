@@ -10,7 +10,7 @@ from scheduled_tasks.models import Process, Status, database_now
 from tests import tasks
 from tests.chaos.proxy import Proxy
 from tests.live import Worker, wait_for
-from tests.runs import ended, running, send, the_run
+from tests.run_rows import ended, running, send, the_run
 
 OUTAGE = 15.0
 """Seconds: longer than an impatient worker takes to call another one dead."""

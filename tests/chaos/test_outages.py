@@ -14,12 +14,12 @@ from django.db import connection, transaction
 
 from scheduled_tasks.conf import DEFAULTS
 from scheduled_tasks.models import Status, TaskRun
-from scheduled_tasks.recording.runs import TOLD
+from scheduled_tasks.reasons import Code
 from tests import tasks
 from tests.chaos import servers
 from tests.chaos.proxy import Proxy
 from tests.live import PATIENCE, Worker, wait_for
-from tests.runs import ended, running, send, the_run
+from tests.run_rows import ended, running, send, the_run
 
 Start = Callable[..., Worker]
 
@@ -141,11 +141,13 @@ def everything_succeeded(count: int) -> bool:
 def test_tasks_that_hold_transactions_are_neither_failed_nor_delay_others(
     start_impatient: Start, tmp_path: Path
 ) -> None:
-    writing, quick = start_impatient(concurrency=1), start_impatient(concurrency=2)
-    ids = [send(tasks.write_slowly, f"user{number}", 5, queue=writing.queue) for number in range(4)]
+    quick = start_impatient(concurrency=2)
+    # Before there is a worker that keeps the lock, for which this process, too, would wait.
+    ids = [send(tasks.write_slowly, f"user{number}", 5, queue="writing") for number in range(4)]
+    start_impatient(concurrency=1, queues=["writing"])
     sent: dict[str, float] = {}
     while TaskRun.objects.filter(celery_id__in=ids).open().exists():
-        # As from a transaction: else this process, too, would wait for the lock.
+        # As from a transaction: this process does not wait for the lock.
         celery_id = uuid4().hex
         sent[celery_id] = time.time()
         headers = {"scheduled_tasks": {"name": "a job", "recorded": True}}
@@ -154,7 +156,7 @@ def test_tasks_that_hold_transactions_are_neither_failed_nor_delay_others(
         time.sleep(0.2)
     # A main process, which looks every second here, may hear of an end from the result backend while the
     # process that ran the task still waits for the lock.
-    told = TaskRun.objects.filter(celery_id__in=ids, reason=TOLD)
+    told = TaskRun.objects.filter(celery_id__in=ids, reason=Code.TOLD_BY_BACKEND)
     wait_for(lambda: not told.exists(), message="the tasks' own words")
     runs = [the_run(celery_id) for celery_id in ids]
     assert [(run.status, run.error) for run in runs] == [(Status.SUCCEEDED, "")] * 4

@@ -9,15 +9,13 @@ import pytest
 from celery import Task
 
 from scheduled_tasks.models import Status
+from scheduled_tasks.reasons import Code
 from tests import tasks
 from tests.chaos.proxy import Proxy
 from tests.live import Worker
-from tests.runs import ended, running, send, the_run
+from tests.run_rows import ended, running, send, the_run
 
 Start = Callable[..., Worker]
-
-
-NOTE = "Celery could not store how it ended: "
 
 
 @pytest.mark.parametrize(
@@ -37,7 +35,7 @@ def test_success(pool: str, task: Task, start_impatient: Start, result_door: Pro
     (tmp_path / "done").touch()
     run = ended(celery_id)
     assert (run.status, run.error, run.attempts) == (Status.SUCCEEDED, "", 1)
-    assert run.reason.startswith(NOTE)
+    assert run.reason == Code.NOT_STORED
     own.wait_for_log("Exception raised outside body")
     assert the_run(celery_id).status == Status.SUCCEEDED
 
@@ -51,4 +49,4 @@ def test_failure(start_impatient: Start, result_door: Proxy, tmp_path: Path) -> 
     run = ended(celery_id)
     assert (run.status, run.error_type, run.error) == (Status.FAILED, "ValueError", "as meant")
     assert "in wait_for_file_and_fail" in run.traceback
-    assert run.reason.startswith(NOTE)
+    assert run.reason == Code.NOT_STORED

@@ -22,6 +22,7 @@ from django.db import Error, connection, transaction
 
 from example_project.celery import app
 from scheduled_tasks.models import Status, TaskRun
+from tests import embedded
 from tests.chaos import servers, soak_tasks
 from tests.chaos.proxy import Proxy
 from tests.chaos.servers import Place
@@ -102,6 +103,8 @@ class Soak:
                 kinds.append(self.crash_broker)
             if self.database is not None and self.database.server is not None:
                 kinds.append(self.crash_database)
+                if connection.vendor == "postgresql":
+                    kinds.append(self.refuse_writes)
             self.to_come = self.random.sample(kinds, len(kinds))
         return self.to_come.pop()
 
@@ -148,6 +151,15 @@ class Soak:
     def crash_database(self) -> None:
         assert self.database is not None
         self.crash(self.database)
+        connection.close()
+
+    def refuse_writes(self) -> None:
+        """As in a failover, which may also end the connections."""
+        assert self.database is not None
+        cut = self.random.random() < 0.5
+        embedded.refuse_writes(self.database.url, True, cut=cut)
+        time.sleep(self.random.uniform(0.5, 12))
+        embedded.refuse_writes(self.database.url, False, cut=cut)
         connection.close()
 
     def crash(self, place: Place) -> None:

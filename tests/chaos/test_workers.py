@@ -12,13 +12,12 @@ from uuid import uuid4
 
 import pytest
 
-from scheduled_tasks import reaper
 from scheduled_tasks.models import Process, Status, TaskRun, UtcNow
-from scheduled_tasks.recording import endings, runs
+from scheduled_tasks.reasons import Code
 from tests import tasks
 from tests.chaos.proxy import Proxy
 from tests.live import Worker, wait_for
-from tests.runs import ended, running, send, the_run
+from tests.run_rows import ended, running, send, the_run
 
 Start = Callable[..., Worker]
 
@@ -62,7 +61,7 @@ def test_worker_killed_before_its_warm_shutdown_was_over(start_impatient: Start,
     victim.signal(signal.SIGTERM)
     victim.wait_for_log("Warm shutdown")
     victim.kill()
-    assert lost(celery_id).reason == reaper.SILENT
+    assert lost(celery_id).reason == Code.WORKER_SILENT
     assert witness.running
 
 
@@ -75,7 +74,7 @@ def test_namesake_of_a_killed_worker_keeps_its_runs(start_impatient: Start, tmp_
     kept = send(tasks.wait_for_file, str(tmp_path / "done"), queue=survivor.queue)
     assert {running(killed).worker, running(kept).worker} == {node}
     victim.kill()
-    assert lost(killed).reason == reaper.SILENT
+    assert lost(killed).reason == Code.WORKER_SILENT
     assert the_run(kept).status == Status.RUNNING
     (tmp_path / "done").touch()
     assert ended(kept).status == Status.SUCCEEDED
@@ -89,7 +88,7 @@ def test_worker_without_celerys_heartbeat(start_impatient: Start, tmp_path: Path
     outlive_suspicion(quiet, witness)
     assert the_run(celery_id).status == Status.RUNNING
     quiet.kill()
-    assert lost(celery_id).reason == reaper.SILENT
+    assert lost(celery_id).reason == Code.WORKER_SILENT
 
 
 def test_killed_worker_whose_message_comes_back(start_impatient: Start, tmp_path: Path) -> None:
@@ -177,8 +176,8 @@ def test_cold_shutdown_is_a_loss_and_no_retry(start_impatient: Start, tmp_path: 
 
 def test_cold_shutdown_of_a_solo_worker_fails_its_task(start_impatient: Start, tmp_path: Path) -> None:
     own = start_impatient(pool="solo")
-    celery_id = send(tasks.wait_for_file, str(tmp_path / "never"), queue=own.queue)
-    running(celery_id)
+    celery_id = send(tasks.report, str(tmp_path / "never"), 1, queue=own.queue)
+    own.wait_for_log("] words")  # what Celery raises must strike the task itself
     own.signal(signal.SIGQUIT)
     run = ended(celery_id)
     assert (run.status, run.error_type) == (Status.FAILED, "NotImplementedError")
@@ -212,7 +211,7 @@ def test_soft_shutdown_that_is_too_short(start_impatient: Start, tmp_path: Path)
     running(early)
     own.signal(signal.SIGQUIT)
     own.wait_for_log("Initiating Soft Shutdown")
-    assert lost(early).reason == endings.INTERRUPTED
+    assert lost(early).reason == Code.INTERRUPTED
 
 
 def test_cold_shutdown_of_a_run_whose_message_comes_back(start_impatient: Start, tmp_path: Path) -> None:
@@ -254,7 +253,7 @@ def test_message_that_comes_back_while_its_task_runs(start_impatient: Start, tmp
     celery_id = send(tasks.wait_for_file_acks_late, str(tmp_path / "done"), queue=own.queue)
     first = running(celery_id)
     second = running(celery_id, attempts=2)
-    assert (second.reason, second.redelivered) == (runs.AGAIN, True)
+    assert (second.reason, second.redelivered) == (Code.ATTEMPTS_OVERLAP, True)
     assert second.token != first.token
     (tmp_path / "done").touch()
     run = ended(celery_id)
@@ -266,7 +265,7 @@ def test_two_deliveries_at_once(start_impatient: Start, tmp_path: Path) -> None:
     own = start_impatient(concurrency=2)
     celery_id = send(tasks.wait_for_file, str(tmp_path / "done"), queue=own.queue)
     running(celery_id)
-    headers = {"scheduled_tasks": {"name": "a job", "recorded": True}}
+    headers = {"scheduled_tasks": {"name": "a job", "trigger": "schedule", "recorded": True}}
     tasks.wait_for_file.apply_async(
         (str(tmp_path / "done"),), task_id=celery_id, queue=own.queue, headers=headers
     )

@@ -26,12 +26,13 @@ PATIENCE = 45_000
 
 RECORD_REQUESTS = """{
     window.asked = [];
-    addEventListener('htmx:beforeRequest', ({detail: {requestConfig, xhr}}) => {
-        asked.push({isPoll: requestConfig.path.includes('/rows/'), xhr, isOver: false});
-    });
-    addEventListener('htmx:afterRequest', ({detail: {xhr}}) => {
-        for (const request of asked) request.isOver ||= request.xhr === xhr;
-    });
+    const {open} = XMLHttpRequest.prototype;
+    XMLHttpRequest.prototype.open = function (method, url) {
+        const request = {isPoll: url.includes('/rows/'), xhr: this, isOver: false};
+        this.addEventListener('loadend', () => { request.isOver = true; });
+        asked.push(request);
+        open.call(this, method, url);
+    };
 }"""
 """Fills ``asked`` with the requests of the page's script; over once it has the answer."""
 

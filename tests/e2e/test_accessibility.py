@@ -112,6 +112,6 @@ def test_refusal(browser: Browser, base_url: str, log_in: LogIn, scheme: Any) ->
     context = browser.new_context(base_url=base_url, color_scheme=scheme)
     page = log_in(context, User.objects.create_user("nobody", is_staff=True))
     page.goto(LIST)
-    expect(page.get_by_text("You may not do this")).to_be_visible()
+    expect(page.get_by_text("You do not have permission")).to_be_visible()
     assert violations(page, "#content") == []
     context.close()

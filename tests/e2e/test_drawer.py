@@ -44,13 +44,13 @@ def test_drawer_lists_runs_with_their_details(admin_page: Page, task: Any) -> No
 
 @pytest.mark.parametrize("width", [1440, 390])
 def test_description_is_read_in_full_and_leaves_the_screen(admin_page: Page, task: Any, width: int) -> None:
-    task.description = " ".join(f"Sentence {number} of many." for number in range(200))
+    task.description = " ".join(f"Sentence {number} of many." for number in range(600))
     task.save()
     admin_page.set_viewport_size({"width": width, "height": 700})
     drawer = open_drawer(admin_page, task)
-    expect(drawer.get_by_text("Sentence 199 of many.")).to_be_visible()
+    expect(drawer.get_by_text("Sentence 599 of many.")).to_be_visible()
     drawer.locator(".st-run").last.scroll_into_view_if_needed()
-    expect(drawer.get_by_text("Sentence 199 of many.")).not_to_be_in_viewport(ratio=0.5)
+    expect(drawer.get_by_text("Sentence 599 of many.")).not_to_be_in_viewport(ratio=0.5)
     expect(drawer.locator(".st-run").last).to_be_in_viewport()
     expect(drawer.get_by_role("heading", name="webhook-delivery-retry")).to_be_in_viewport()
     top = drawer.locator(".st-d-head").bounding_box()
@@ -109,6 +109,26 @@ def test_drawer_is_live_while_open(admin_page: Page, task: Any) -> None:
         status=Status.SUCCEEDED, finished_at=run.started_at, open_since=None
     )
     expect(drawer.locator(".st-run").first).to_contain_text("Success")
+    expect(drawer.locator(".st-run-body")).to_be_visible()
+
+
+def test_focus_on_a_run_stays_when_a_newer_run_comes(admin_page: Page, task: Any) -> None:
+    drawer = open_drawer(admin_page, task)
+    first = drawer.locator(".st-run").first.get_by_role("button")
+    first.click()
+    expect(drawer.locator(".st-run-body")).to_be_visible()
+    first.focus()
+    focused = admin_page.evaluate("document.activeElement.id")
+    make_run(task, Status.RUNNING)
+    expect(drawer.locator(".st-run").first).to_contain_text("Running")
+    assert admin_page.evaluate("document.activeElement.id") == focused
+    expect(drawer.locator(".st-run-body")).to_be_visible()
+
+
+def test_space_presses_what_is_called_a_button(admin_page: Page, task: Any) -> None:
+    drawer = open_drawer(admin_page, task)
+    drawer.locator(".st-run").first.get_by_role("button").focus()
+    admin_page.keyboard.press("Space")
     expect(drawer.locator(".st-run-body")).to_be_visible()
 
 

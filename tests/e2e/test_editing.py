@@ -66,7 +66,7 @@ def test_a_wrong_interval_stays_as_typed(admin_page: Page, typed: str) -> None:
     error = admin_page.locator(".st-error")
     expect(error).to_contain_text("Enter a whole number from 1 to 5256000.")
     expect(field).to_have_attribute("aria-invalid", "true")
-    expect(admin_page.locator(".st-preview")).to_contain_text("Stored schedule: Every 5 minutes")
+    expect(admin_page.locator(".st-preview")).to_contain_text("Current schedule: Every 5 minutes")
     field.press("Enter")
     expect(admin_page.locator(".st-toast-error")).to_contain_text("It still runs as before: Every 5 minutes.")
     expect(field).to_have_value(typed)

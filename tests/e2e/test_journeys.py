@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+from celery import current_app
 from playwright.sync_api import Locator, Page, expect
 
 from scheduled_tasks.models import Status, TaskRun
@@ -144,9 +146,8 @@ def test_without_javascript_the_menu_works(plain_page: Page, worker: Worker) -> 
     row(page, task).get_by_role("link", name="Run with arguments").click()
     page.get_by_label("Arguments", exact=True).fill("[20, ")
     page.get_by_role("button", name="Run now").click()
-    expect(toast(page, "must be a list in JSON", "alert")).to_be_visible()
-    menu.click()
-    row(page, task).get_by_role("link", name="Run with arguments").click()
+    expect(toast(page, "must be a JSON list", "alert")).to_be_visible()
+    expect(page.get_by_label("Arguments", exact=True)).to_have_value("[20, ")
     page.get_by_label("Arguments", exact=True).fill("[20, 22]")
     page.get_by_role("button", name="Run now").click()
     expect(page.get_by_role("status")).to_contain_text("purge is queued")
@@ -192,6 +193,24 @@ def test_without_javascript_bulk_actions_work(plain_page: Page, transactional_db
     assert (one.enabled, two.enabled) == (False, True)
 
 
+def test_form_whose_run_was_refused_starts_another(
+    admin_page: Page, worker: Worker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    task = make_task(args="[1, 2]")
+    admin_page.goto(LIST)
+    row(admin_page, task).locator("summary").click()
+    row(admin_page, task).get_by_role("link", name="Run with arguments").click()
+    drawer = admin_page.get_by_role("dialog")
+    with monkeypatch.context() as patched:
+        patched.setattr(current_app.conf, "broker_write_url", "redis://127.0.0.1:9/0")
+        drawer.get_by_role("button", name="Run now").click()
+        expect(toast(admin_page, "The broker could not be reached", "alert")).to_be_visible()
+    drawer.get_by_role("button", name="Run now").click()
+    expect(drawer).to_be_hidden()
+    expect(status(admin_page, task)).to_have_text("Success")
+    assert list(TaskRun.objects.order_by("pk").values_list("status", flat=True)) == ["missed", "succeeded"]
+
+
 def test_menu_skips_resets_and_runs_with_arguments(admin_page: Page, worker: Worker) -> None:
     task = make_task(args="[1, 2]")
     admin_page.goto(LIST)
@@ -207,7 +226,7 @@ def test_menu_skips_resets_and_runs_with_arguments(admin_page: Page, worker: Wor
     expect(field).to_have_value("[1, 2]")
     field.fill("[20, ")
     drawer.get_by_role("button", name="Run now").click()
-    expect(toast(admin_page, "must be a list in JSON", "alert")).to_be_visible()
+    expect(toast(admin_page, "must be a JSON list", "alert")).to_be_visible()
     field.fill("[20, 22]")
     drawer.get_by_role("button", name="Run now").click()
     expect(drawer).to_be_hidden()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import pytest
 from playwright.sync_api import Locator, Page, expect
 
 from scheduled_tasks.models import Process, ProcessKind, ScheduledTask, Status, TaskRun
@@ -82,6 +83,32 @@ def test_refresh_keeps_selection_menu_and_focus(admin_page: Page, transactional_
     expect(row(admin_page, ticked).get_by_role("checkbox")).to_be_checked()
     expect(row(admin_page, opened).get_by_role("link", name="Changes")).to_be_visible()
     expect(row(admin_page, focused).get_by_role("switch")).to_be_focused()
+
+
+def test_the_foot_follows_and_keeps_the_selection(admin_page: Page, transactional_db: None) -> None:
+    ticked = make_task("a-ticked")
+    admin_page.goto(LIST)
+    row(admin_page, ticked).get_by_role("checkbox").check()
+    make_task("b-new")
+    refresh(admin_page)
+    foot = admin_page.locator("#st-bulk")
+    expect(foot).to_contain_text("2 scheduled tasks")
+    expect(foot).to_contain_text("1 of 2 selected")
+    expect(foot.get_by_role("button", name="Disable")).to_be_enabled()
+    row(admin_page, ticked).get_by_role("checkbox").uncheck()
+    expect(foot.get_by_role("button", name="Disable")).to_be_disabled()
+
+
+def test_next_runs_turn_grey_when_beat_stops(admin_page: Page, transactional_db: None) -> None:
+    task = make_task(cron="0 3 * * *")
+    beat = make_process(ProcessKind.BEAT)
+    admin_page.goto(LIST)
+    colour = "cell => getComputedStyle(cell).color"
+    before = row(admin_page, task).locator(".st-c-next").evaluate(colour)
+    beat.delete()
+    refresh(admin_page)
+    expect(admin_page.locator(".st-banner").first).to_contain_text("Beat is not running")
+    assert row(admin_page, task).locator(".st-c-next").evaluate(colour) != before
 
 
 def test_new_and_deleted_tasks_appear_and_go(admin_page: Page, transactional_db: None) -> None:
@@ -250,6 +277,24 @@ def test_a_double_click_starts_one_run(admin_page: Page, transactional_db: None)
     row(admin_page, task).get_by_role("button", name="Run purge now").dblclick()
     expect(status(admin_page, task)).to_have_text("Queued")
     assert TaskRun.objects.count() == 1
+
+
+@pytest.mark.parametrize("width", [1440, 390])
+def test_menu_is_on_the_screen_wherever_its_row_is(
+    admin_page: Page, transactional_db: None, width: int
+) -> None:
+    tasks = [make_task(f"task-{n:02}") for n in range(20)]
+    admin_page.set_viewport_size({"width": width, "height": 700})
+    admin_page.goto(LIST)
+    for task in tasks[::9]:
+        button = row(admin_page, task).locator("summary")
+        for block in ("start", "end"):
+            button.evaluate("(button, block) => button.scrollIntoView({block})", block)
+            button.click()
+            menu = row(admin_page, task).locator(".st-menu ul")
+            expect(menu).to_be_in_viewport(ratio=1)
+            admin_page.keyboard.press("Escape")
+            expect(menu).to_be_hidden()
 
 
 def test_refresh_that_takes_the_last_row_says_that_no_task_matches(

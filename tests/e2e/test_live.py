@@ -11,7 +11,7 @@ from collections.abc import Callable
 import pytest
 from playwright.sync_api import Page, expect
 
-from scheduled_tasks.models import ProcessKind, Status
+from scheduled_tasks.models import ProcessKind, Status, TaskRun
 from tests.e2e.test_list import LIST, make_process, make_task, refresh, row, status, toast
 from tests.factories import make_run
 from tests.live import wait_for
@@ -28,6 +28,18 @@ WATCH_SHIFTS = """() => {
     new PerformanceObserver(list => {
         shifts.push(...list.getEntries().map(shift => shift.sources.map(source => source.node?.className)));
     }).observe({type: 'layout-shift'});
+}"""
+WATCH_CELLS = """() => {
+    window.touched = new Set();
+    new MutationObserver(changes => {
+        for (const {target} of changes) {
+            const element = target.closest ? target : target.parentElement;
+            const cell = element?.closest('#st-rows :is(td, th)');
+            if (cell) touched.add(`${cell.parentElement.id} ${cell.classList[0]}`);
+        }
+    }).observe(document.getElementById('st-rows'), {
+        subtree: true, childList: true, characterData: true, attributes: true,
+    });
 }"""
 TWO_FRAMES = "new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))"
 
@@ -122,16 +134,18 @@ def test_duration_counts_while_a_run_is_under_way(clocked_page: Page) -> None:
     expect(took).to_have_text("1 h 5 m")
 
 
-def test_only_the_row_that_changed_is_replaced(admin_page: Page) -> None:
-    quiet, changed = make_task("quiet"), make_task("changed")
+def test_only_the_cells_that_changed_are_touched(admin_page: Page) -> None:
+    make_task("quiet")
+    changed = make_task("changed")
     admin_page.goto(LIST)
-    for task in (quiet, changed):
-        row(admin_page, task).evaluate("row => { row.before = true; }")
+    admin_page.evaluate(WATCH_CELLS)
     make_run(changed, Status.FAILED)
     refresh(admin_page)
     expect(status(admin_page, changed)).to_have_text("Failed")
-    assert row(admin_page, quiet).evaluate("row => row.before") is True
-    assert row(admin_page, changed).evaluate("row => row.before") is None
+    touched = admin_page.evaluate("[...touched]")
+    assert f"st-row-{changed.pk} st-c-status" in touched
+    assert {place.split()[0] for place in touched} == {f"st-row-{changed.pk}"}
+    assert not {place.split()[1] for place in touched} & {"st-c-check", "st-c-name", "st-c-on"}
 
 
 @pytest.mark.parametrize("width", [1440, 390])
@@ -143,7 +157,8 @@ def test_nothing_jumps_when_the_table_refreshes(admin_page: Page, width: int) ->
     admin_page.goto(LIST)
     focused = row(admin_page, tasks[15]).get_by_role("switch")
     focused.focus()
-    before = admin_page.evaluate("scrollY")
+    before = focused.bounding_box()
+    assert admin_page.evaluate("scrollY") > 0
     admin_page.evaluate(WATCH_SHIFTS)
     for task in tasks[:5] + tasks[14:18]:
         make_run(task, Status.FAILED, ago=300)
@@ -152,8 +167,60 @@ def test_nothing_jumps_when_the_table_refreshes(admin_page: Page, width: int) ->
     expect(status(admin_page, tasks[16])).to_contain_text("Running")
     admin_page.evaluate(TWO_FRAMES)
     assert admin_page.evaluate("shifts") == []
-    assert admin_page.evaluate("scrollY") == before > 0
+    assert focused.bounding_box() == before  # of the window: the browser scrolls along when rows above grow
     expect(focused).to_be_focused()
+
+
+@pytest.mark.parametrize("width", [1440, 390])
+def test_nothing_jumps_while_runs_come_and_go(admin_page: Page, width: int) -> None:
+    make_process(ProcessKind.BEAT)
+    make_process(task_names=["tests.tasks.add"], boot_id="w")
+    tasks = [make_task(f"task-{n:02}") for n in range(12)]
+    runs = [make_run(task, Status.QUEUED, ago=5) for task in tasks[::2]]
+    admin_page.set_viewport_size({"width": width, "height": 900})
+    admin_page.goto(LIST)
+    refresh(admin_page)  # the admin's own sidebar has come to rest by then
+    admin_page.evaluate(WATCH_SHIFTS)
+    for values in (
+        {"status": Status.RUNNING, "process_id": "w"},
+        {"progress": '{"done": 1, "total": 3}'},
+        {"progress": '{"done": 2, "total": 3}'},
+        {"status": Status.FAILED, "error": "no luck", "open_since": None, "progress": ""},
+    ):
+        TaskRun.objects.filter(pk__in=[run.pk for run in runs]).update(**values)
+        refresh(admin_page)
+        admin_page.evaluate(TWO_FRAMES)
+    expect(status(admin_page, tasks[0])).to_have_text("Failed")
+    assert admin_page.evaluate("shifts") == []
+
+
+def test_nothing_typed_is_lost_whatever_a_refresh_brings(admin_page: Page) -> None:
+    make_process(boot_id="w")
+    gone, edited, other = make_task("a-gone"), make_task("b-edited"), make_task("d-other")
+    for task in (gone, edited, other):
+        make_run(task, Status.RUNNING, process_id="w")
+    admin_page.goto(f"{LIST}?state=running")
+    row(admin_page, edited).get_by_label("Edit schedule").click()
+    field = admin_page.get_by_label("Cron expression")
+    field.fill("0 5 * * *")
+    field.press("ArrowLeft")
+    make_run(make_task("c-new"), Status.RUNNING, process_id="w")  # its row goes below the edited one
+    gone.delete()
+    edited.description = "Tells of something else now"
+    edited.save()
+    refresh(admin_page)
+    expect(row(admin_page, gone)).to_have_count(0)
+    expect(row(admin_page, edited)).to_contain_text("something else")
+    TaskRun.objects.filter(task_id=edited.pk).update(status=Status.SUCCEEDED, open_since=None)
+    refresh(admin_page)  # no running task any more, yet somebody is at its row
+    expect(admin_page.locator(f"#st-row-{edited.pk} + #st-edit-{edited.pk}")).to_be_visible()
+    expect(field).to_be_focused()
+    admin_page.keyboard.type("1-")
+    expect(field).to_have_value("0 5 * * 1-*")
+    field.press("Escape")
+    row(admin_page, other).get_by_label("View history").focus()
+    refresh(admin_page)
+    expect(row(admin_page, edited)).to_have_count(0)
 
 
 def test_the_shifts_would_be_seen(admin_page: Page) -> None:

@@ -57,6 +57,20 @@ def test_message_about_a_task_takes_the_place_of_the_one_before(admin_page: Page
     expect(toast(admin_page, "other is disabled")).to_be_visible()
 
 
+def test_refusal_of_a_schedule_goes_once_another_is_saved(admin_page: Page) -> None:
+    task = make_task()
+    admin_page.goto(LIST)
+    row(admin_page, task).get_by_label("Edit schedule").click()
+    field = admin_page.get_by_label("Cron expression")
+    field.fill("61 * * * *")
+    field.press("Enter")
+    expect(toast(admin_page, "It still runs as before", "alert")).to_be_visible()
+    field.fill("15 4 * * *")
+    field.press("Enter")
+    expect(toast(admin_page, "purge: Daily at 4:15 AM.")).to_be_visible()
+    expect(toast(admin_page, "It still runs as before", "alert")).to_have_count(0)
+
+
 def test_message_stays_while_the_pointer_is_on_it(clocked_page: Page) -> None:
     task = make_task()
     clocked_page.goto(LIST)

@@ -233,12 +233,22 @@ def test_longer_statuses_have_room(
     page.context.close()
 
 
+@pytest.mark.parametrize("width", [1440, 1024])
+def test_percents_of_progress_are_on_one_line(admin_page: Page, task: Any, width: int) -> None:
+    make_process(task_names=["tests.tasks.add"], boot_id="p")
+    make_run(task, Status.RETRYING, ago=5, process_id="p", progress='{"done": 3, "total": 3}')
+    admin_page.set_viewport_size({"width": width, "height": 900})
+    admin_page.goto(LIST)
+    percents = row(admin_page, task).get_by_text("100 %")
+    assert percents.evaluate("element => element.offsetHeight") < 30
+
+
 def test_pages_of_the_list_stand_beside_its_number_of_tasks(admin_page: Page, transactional_db: None) -> None:
-    for n in range(101):
+    for n in range(51):
         make_task(f"task-{n:03}")
     admin_page.goto(LIST)
     pages = admin_page.get_by_role("navigation", name="Pages of tasks")
-    places = [pages, admin_page.get_by_text("101 scheduled tasks"), admin_page.locator("#st-table")]
+    places = [pages, admin_page.get_by_text("51 scheduled tasks"), admin_page.locator("#st-table")]
     boxes = [place.bounding_box() for place in places]
     links, number, table = (box for box in boxes if box)
     assert links["y"] <= number["y"] < links["y"] + links["height"]

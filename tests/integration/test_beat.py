@@ -9,10 +9,11 @@ from itertools import pairwise
 import pytest
 from django_celery_beat.models import IntervalSchedule, PeriodicTask
 
-from scheduled_tasks.facts import Facts
-from scheduled_tasks.health import problems
+from scheduled_tasks.declarations.sync import sync
 from scheduled_tasks.models import Lease, Process, ProcessKind, ScheduledTask, Status, TaskRun, TaskState
-from scheduled_tasks.sync import sync
+from scheduled_tasks.reading.health import problems
+from scheduled_tasks.reading.machinery import Machinery
+from scheduled_tasks.reasons import Code
 from tests import tasks
 from tests.live import Beat, Worker, wait_for
 
@@ -123,7 +124,7 @@ def test_clean_stop_hands_over(
     second.wait_for_log(LEADS, timeout=15)
     second.stop()
     accounted_ticks(every_second)
-    assert not TaskRun.objects.filter(reason__contains="noted").exists()
+    assert not TaskRun.objects.filter(reason=Code.SENT_UNNOTED).exists()
 
 
 def test_paused_leader_wakes_up_and_stands_by(
@@ -161,6 +162,6 @@ def test_beat_with_another_scheduler_is_shown_as_such(
     row = wait_for(Process.objects.filter(kind=ProcessKind.BEAT).first, message="the row of the beat")
     assert row.pool == "django_celery_beat.schedulers:DatabaseScheduler"
     wait_for(lambda: succeeded(every_second, 1), message="a run that succeeded")
-    wait_for(lambda: [problem.code for problem in problems(Facts.read())] == ["scheduler"])
+    wait_for(lambda: [problem.code for problem in problems(Machinery.read())] == ["scheduler"])
     beat.end()
     assert Process.objects.get(kind=ProcessKind.BEAT).stopped_at

@@ -18,8 +18,8 @@ from pathlib import Path
 import pytest
 from django_celery_beat.models import IntervalSchedule, PeriodicTask
 
+from scheduled_tasks.declarations.sync import sync
 from scheduled_tasks.models import Overlap, ScheduledTask, Status, TaskRun, TaskState
-from scheduled_tasks.sync import sync
 from tests import tasks
 from tests.chaos import servers
 from tests.live import Beat, Worker, wait_for

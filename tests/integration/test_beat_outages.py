@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from pathlib import Path
 
 import pytest
-from django_celery_beat.models import PeriodicTask
+from django_celery_beat.models import IntervalSchedule, PeriodicTask
 
-from scheduled_tasks.models import Status, TaskRun
+from scheduled_tasks.models import Overlap, Status, TaskRun, TaskState
+from tests import embedded, tasks
 from tests.chaos.proxy import Proxy
 from tests.live import Beat, Worker, wait_for
 
 from .test_beat import LEADS, accounted_ticks, every_second, no_other_jobs, succeeded
 
 __all__ = ["every_second", "no_other_jobs"]
+
+FROZEN = 12.0
+"""Seconds: longer than any of beat's own time limits."""
 
 needs_server = pytest.mark.skipif(
     "sqlite" in os.environ.get("DATABASE_URL", ""), reason="SQLite is no server that could be down"
@@ -31,7 +37,8 @@ def through() -> Iterator[Callable[[str], Proxy]]:
 
 def accounted_to_the_last(task: PeriodicTask) -> bool:
     """Whether the rows stand for every tick of a task that is due every second."""
-    first, last = TaskRun.objects.earliest("scheduled_for"), TaskRun.objects.latest("scheduled_for")
+    runs = TaskRun.objects.filter(task_id=task.pk)
+    first, last = runs.earliest("scheduled_for"), runs.latest("scheduled_for")
     elapsed = (last.scheduled_until or last.scheduled_for) - first.scheduled_for
     return accounted_ticks(task) == elapsed.total_seconds() + 1
 
@@ -68,6 +75,38 @@ def test_broker_away_at_start_and_while_running(
     beat.stop()
     assert accounted_to_the_last(every_second)
     assert TaskRun.objects.filter(status=Status.MISSED).exists()
+
+
+def test_broker_that_hangs_gets_no_tick_twice(
+    start_beat: Callable[..., Beat],
+    start_worker: Callable[..., Worker],
+    no_other_jobs: None,
+    tmp_path: Path,
+) -> None:
+    """A frozen broker carries out afterwards what it was sent: whether it has a message nobody knows."""
+    server, url = embedded.start_valkey(tmp_path)
+    try:
+        own = start_worker(env={"CELERY_BROKER_URL": url}, concurrency=1)
+        second = IntervalSchedule.objects.create(every=1, period=IntervalSchedule.SECONDS)
+        job = PeriodicTask.objects.create(
+            name="count users", task=tasks.count_users.name, interval=second, queue=own.queue
+        )
+        TaskState.objects.create(task_id=job.pk, overlap=Overlap.ALLOW)
+        beat = start_beat(env={"CELERY_BROKER_URL": url})
+        for _ in range(2):
+            wait_for(lambda: succeeded(job, 2), message="runs before")
+            newest = TaskRun.objects.latest("id")
+            server.freeze()
+            time.sleep(FROZEN)
+            server.thaw()
+            wait_for(lambda newest=newest: runs_after(newest), timeout=120, message="runs after it answers")
+        beat.stop()
+        own.stop()
+    finally:
+        server.stop()
+    assert "does not know whether" in beat.output()
+    assert not TaskRun.objects.filter(attempts__gt=1).exists()
+    assert accounted_to_the_last(job)
 
 
 @needs_server

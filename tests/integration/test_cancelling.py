@@ -11,10 +11,10 @@ from django_celery_beat.models import IntervalSchedule, PeriodicTask
 from example_project.celery import app
 from scheduled_tasks import operations
 from scheduled_tasks.models import Status, TaskRun
-from scheduled_tasks.recording.runs import TOO_LATE
+from scheduled_tasks.reasons import Code
 from tests import tasks
 from tests.live import PATIENCE, Worker, wait_for
-from tests.runs import NAME, ended, running, send, the_run
+from tests.run_rows import NAME, ended, running, send, the_run
 
 ANNA = operations.Actor("anna", log=lambda task, message: None)
 
@@ -39,7 +39,7 @@ def test_run_under_way(worker: Worker) -> None:
     running(celery_id)
     cancel(celery_id)
     wait_for(lambda: the_run(celery_id).status == Status.CANCELLED, message="the cancellation")
-    assert the_run(celery_id).reason == "Cancelled by anna."
+    assert the_run(celery_id).reason_text == "Cancelled by anna."
     worker.wait_for_log(f"Terminating {celery_id}")
 
 
@@ -70,7 +70,7 @@ def test_run_that_a_worker_has_taken_but_not_started(start_worker, tmp_path: Pat
     own.wait_for_log(f"Discarding revoked task: {tasks.add.name}[{celery_id}]")
     assert ended(blocking).status == Status.SUCCEEDED
     run = the_run(celery_id)
-    assert (run.status, run.reason, run.attempts) == (Status.CANCELLED, "Cancelled by anna.", 0)
+    assert (run.status, run.reason_text, run.attempts) == (Status.CANCELLED, "Cancelled by anna.", 0)
 
 
 def test_run_that_the_threads_pool_starts_all_the_same(start_worker, tmp_path: Path) -> None:
@@ -84,7 +84,7 @@ def test_run_that_the_threads_pool_starts_all_the_same(start_worker, tmp_path: P
     (tmp_path / "done").touch()
     wait_for(lambda: the_run(celery_id).attempts, message="the start")
     run = ended(celery_id)
-    assert (run.status, run.reason, run.attempts) == (Status.SUCCEEDED, TOO_LATE, 1)
+    assert (run.status, run.reason, run.attempts) == (Status.SUCCEEDED, Code.CANCELLED_TOO_LATE, 1)
 
 
 @pytest.mark.parametrize("pool", ["prefork", "threads"])
@@ -93,7 +93,7 @@ def test_run_that_waits_for_its_retry(pool: str, start_worker) -> None:
     celery_id = send(tasks.succeed_at_attempt, 2, 3600, queue=own.queue)
     wait_for(lambda: the_run(celery_id).status == Status.RETRYING, message="the retry")
     run = cancel(celery_id)
-    assert (run.status, run.reason, run.is_open) == (Status.CANCELLED, "Cancelled by anna.", False)
+    assert (run.status, run.reason_text, run.is_open) == (Status.CANCELLED, "Cancelled by anna.", False)
     wait_for(lambda: celery_id in revoked(own), message="the worker's knowledge")
 
 

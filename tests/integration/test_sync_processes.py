@@ -22,7 +22,7 @@ USE_TZ = True
 TIME_ZONE = "Europe/Paris"
 INSTALLED_APPS = [
     "django.contrib.auth", "django.contrib.contenttypes",
-    "django_celery_beat", "django_htmx", "scheduled_tasks", "shop",
+    "django_celery_beat", "scheduled_tasks", "shop",
 ]
 # Without options: SQLite as Django leaves it.
 DATABASES = {"default": dj_database_url.parse(os.environ["SHOP_DATABASE"])}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from datetime import timedelta
+from importlib.util import find_spec
 from pathlib import Path
 from uuid import uuid4
 
@@ -14,11 +15,12 @@ from django.contrib.auth.models import User
 from django_celery_beat.models import IntervalSchedule, PeriodicTask
 
 from example_project.celery import app
-from scheduled_tasks.facts import Facts
 from scheduled_tasks.models import Process, ProcessKind, Status, TaskRun, Trigger
+from scheduled_tasks.reading.machinery import Machinery
+from scheduled_tasks.reasons import Code
 from tests import tasks
 from tests.live import PATIENCE, Worker, wait_for
-from tests.runs import NAME, ended, running, send, the_run
+from tests.run_rows import NAME, ended, running, send, the_run
 
 
 @pytest.mark.smoke
@@ -56,6 +58,49 @@ def test_run_that_waits_for_its_retry_shows_the_last_error(start_worker) -> None
     assert (run.retries, run.error_type, run.error) == (1, "ConnectionError", "not yet")
     assert run.open_since is not None
     assert run.finished_at is None
+
+
+@pytest.mark.parametrize("pool", ["prefork", "threads", "solo"])
+def test_error_that_cannot_be_pickled_is_told_as_it_was(pool: str, start_worker) -> None:
+    own = start_worker(pool=pool, concurrency=1)
+    run = ended(send(tasks.fail_with_what_cannot_be_pickled, queue=own.queue))
+    assert (run.status, run.error_type) == (Status.FAILED, "urllib.error.HTTPError")
+    assert run.error == "HTTP Error 503: busy"
+    assert "raise HTTPError(" in run.traceback
+    assert run.traceback.rstrip().endswith("urllib.error.HTTPError: HTTP Error 503: busy")
+    waiting = send(tasks.retry_after_what_cannot_be_pickled, queue=own.queue)
+    wait_for(lambda: the_run(waiting).status == Status.RETRYING, message="the retry")
+    run = the_run(waiting)
+    assert (run.error_type, run.error) == ("urllib.error.HTTPError", "HTTP Error 503: busy")
+    assert "retry_after_what_cannot_be_pickled" in run.traceback
+
+
+def test_retry_that_the_task_does_not_leave_by(worker: Worker) -> None:
+    celery_id = send(tasks.retry_and_go_on)
+    wait_for(lambda: the_run(celery_id).status == Status.SUCCEEDED, message="the second attempt")
+    run = the_run(celery_id)
+    assert (run.attempts, run.retries, run.summary_data, run.reason) == (2, 1, "1", "")
+
+
+def test_class_of_a_task_that_fails_after_its_end(worker: Worker) -> None:
+    run = ended(send(tasks.fail_and_fail_to_say_so))
+    assert (run.status, run.error_type, run.error) == (Status.FAILED, "ValueError", "the error of the task")
+    assert run.reason == Code.HANDLER_FAILED
+    assert "RuntimeError: no mail server" in run.reason_params
+
+
+@pytest.mark.smoke
+def test_task_that_passes_its_headers_on_is_one_run(worker: Worker) -> None:
+    run = ended(send(tasks.pass_headers_on))
+    other = run.summary_data.strip("'")
+    worker.wait_for_log(f"Task {tasks.add.name}[{other}] succeeded")
+    assert TaskRun.objects.get() == run
+
+
+def test_what_only_decorates_a_run_does_not_keep_its_end(worker: Worker) -> None:
+    run = ended(send(tasks.report_what_is_no_text))
+    assert (run.status, run.summary_data) == (Status.SUCCEEDED, "'done'")
+    assert "a line" in run.log
 
 
 def test_ignored(worker: Worker) -> None:
@@ -183,7 +228,7 @@ def test_row_that_the_sender_could_not_write(worker: Worker) -> None:
 def test_delivered_again_after_the_end(worker: Worker) -> None:
     celery_id = send(tasks.fail)
     first = ended(celery_id)
-    headers = {"scheduled_tasks": {"name": NAME, "recorded": True}}
+    headers = {"scheduled_tasks": {"name": NAME, "trigger": Trigger.SCHEDULE, "recorded": True}}
     tasks.add.apply_async((1, 1), task_id=celery_id, headers=headers)
     wait_for(lambda: the_run(celery_id).attempts == 2, message="the second attempt")
     run = the_run(celery_id)
@@ -239,19 +284,21 @@ def test_worker_is_known_while_it_lives(start_worker) -> None:
     own = start_worker(pool="threads")
 
     def workers() -> list[Process]:
-        return [each for each in Facts.read().alive(ProcessKind.WORKER) if each.node == own.node]
+        return [each for each in Machinery.read().alive(ProcessKind.WORKER) if each.node == own.node]
 
     (process,) = wait_for(workers)
     assert (process.pool, process.queues) == ("thread", [own.queue])
-    assert tasks.add.name in Facts.read().known_tasks
+    assert tasks.add.name in Machinery.read().known_tasks
     own.end()
     process.refresh_from_db()
     assert process.stopped_at is not None
     assert not workers()
 
 
-@pytest.mark.parametrize("pool", ["threads", "solo", "gevent"])
+@pytest.mark.parametrize("pool", ["threads", "solo", "gevent", "eventlet"])
 def test_other_pools(pool: str, start_worker) -> None:
+    if pool == "eventlet" and find_spec(pool) is None:
+        pytest.skip("eventlet is not installed: it is deprecated, and no dependency of the tests")
     own = start_worker(pool=pool)
     sent = {
         send(tasks.succeed_at_attempt, 2, queue=own.queue): (Status.SUCCEEDED, 2),

@@ -8,7 +8,7 @@ from typing import Any
 from celery import current_app
 from django.core.management.base import BaseCommand
 
-from ...reaper import close_abandoned
+from ...upkeep.reaper import close_abandoned
 
 
 class Command(BaseCommand):

@@ -7,7 +7,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand
 
-from ...retention import prune
+from ...upkeep.retention import prune
 
 
 class Command(BaseCommand):

@@ -10,8 +10,9 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandParser, no_translations
 from django.db import Error as DatabaseFailure
 
-from ...facts import Facts
-from ...health import Problem, problems
+from ...models import ScheduledTask
+from ...reading.health import Problem, problems
+from ...reading.machinery import Machinery
 
 OK, DEGRADED, DOWN = 0, 1, 2
 WORDS = {OK: "ok", DEGRADED: "degraded", DOWN: "down"}
@@ -21,7 +22,9 @@ FATAL = frozenset({"database", "beat", "worker", "broker"})
 
 
 class Command(BaseCommand):
-    """Exit status 0: all is well. 1: something is wrong, tasks run. 2: no task runs on schedule."""
+    """Exit status 0: beat, workers and broker work. 1: something is wrong with them, tasks run.
+    2: no task runs on schedule. Failing tasks do not count.
+    """
 
     help = "Say whether beat, workers and broker do their work. Exit status 0 ok, 1 degraded, 2 down."
     requires_system_checks: list[str] = []
@@ -32,11 +35,12 @@ class Command(BaseCommand):
     @no_translations
     def handle(self, *args: Any, **options: Any) -> None:
         """Print every problem with its consequence and remedy, and exit with the status that follows."""
-        found = found_problems()
+        found, tasks = look()
         codes = {problem.code for problem in found}
         status = DOWN if codes & FATAL else DEGRADED if found else OK
         if options["json"]:
-            told = {"status": WORDS[status], "problems": [asdict(problem) for problem in found]}
+            problems_told = [asdict(problem) for problem in found]
+            told = {"status": WORDS[status], "problems": problems_told, "tasks": tasks}
             self.stdout.write(json.dumps(told, indent=2))
         else:
             self.stdout.write(WORDS[status])
@@ -45,14 +49,17 @@ class Command(BaseCommand):
         sys.exit(status)
 
 
-def found_problems() -> list[Problem]:
-    """What is wrong; a database that does not answer is the one problem then."""
+def look() -> tuple[list[Problem], dict[str, int]]:
+    """What is wrong, and how many tasks have each flag; without a database that is the one problem."""
     try:
-        return problems(Facts.read())
+        machinery = Machinery.read()
+        counts = ScheduledTask.objects.flag_counts(machinery.now, machinery.known_tasks)
+        return problems(machinery), counts
     except DatabaseFailure as error:
         cause = f"The database does not answer: {error}"
         consequence = "Beat sends nothing until it does."
-        return [Problem("database", cause, consequence, "Check that it runs and that migrate was run.")]
+        remedy = "Check that it runs and that migrate was run."
+        return [Problem("database", cause, consequence, remedy)], {}
 
 
 def _sentences(problem: Problem) -> str:

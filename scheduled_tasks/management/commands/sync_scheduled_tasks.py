@@ -8,7 +8,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, no_translations
 
-from scheduled_tasks.sync import SyncReport, sync, tables_exist
+from scheduled_tasks.declarations.sync import SyncReport, sync, tables_exist
 
 
 class Command(BaseCommand):

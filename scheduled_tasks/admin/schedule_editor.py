@@ -1,0 +1,106 @@
+"""The schedule editor: what a typed schedule means, and saving it."""
+
+from __future__ import annotations
+
+from django.contrib.admin.models import LogEntry
+from django.contrib.admin.options import get_content_type_for_model
+from django.http import HttpRequest, HttpResponse
+from django.template.response import TemplateResponse
+from django.utils.translation import gettext as _
+
+from .. import schedules
+from ..access import Action
+from ..operations import AuditEntry, Conflict, Event, Refused, schedule_token
+from .context import beat_url, page_context, task_or_404
+from .forms import ScheduleForm, schedule_form
+from .permissions import AccessAdmin, requires
+from .responses import CHANGES, Toast, changed, from_script
+from .row import TaskRow
+
+PAGE = "admin/scheduled_tasks/schedule.html"
+FRAGMENT = "admin/scheduled_tasks/_editor.html"
+PREVIEW = "admin/scheduled_tasks/_preview.html"
+
+ENTRIES_READ = 20
+"""Newest entries of a task's history in which the author of a change is looked for."""
+
+
+@requires(Action.CHANGE)
+def edit_schedule(model_admin: AccessAdmin, request: HttpRequest, pk: int) -> HttpResponse:
+    """The schedule editor: a row of the list for the script, a page of its own without it."""
+    task = task_or_404(model_admin, request, pk)
+    if not task.editable:
+        return _lead_to_beat(model_admin, request, task)
+    if request.method == "POST":
+        return _save(model_admin, request, task)
+    return _show(model_admin, request, task, schedule_form(task.task, task.now, request.GET))
+
+
+@requires(Action.CHANGE, method="GET")
+def preview(model_admin: AccessAdmin, request: HttpRequest, pk: int) -> HttpResponse:
+    """What a typed schedule means: label, next runs, notices, or the error."""
+    task = task_or_404(model_admin, request, pk)
+    form = schedule_form(task.task, task.now, request.GET)
+    return TemplateResponse(request, PREVIEW, {"form": form, "task": task})
+
+
+def _save(model_admin: AccessAdmin, request: HttpRequest, task: TaskRow) -> HttpResponse:
+    """Save what the editor sent; refused, the typed text stays in the editor."""
+    form = schedule_form(task.task, task.now, request.POST)
+    if form.is_valid():
+        try:
+            saved = form.save(model_admin.actor(request))
+        except Conflict as conflict:
+            form.compare_with(conflict.task, _conflict_text(conflict))
+            return _show(model_admin, request, task, form, refusal=form.conflict, status=409)
+        except Refused as refusal:
+            form.add_error(None, str(refusal))
+        else:
+            text = _("%(name)s: %(schedule)s.") % {"name": saved.name, "schedule": schedules.label(saved)}
+            toast = Toast(text, about=task.pk)
+            return changed(model_admin, request, task.pk, toast, closed_editor=task.id)
+    text = _("Schedule of %(name)s not saved. %(error)s It still runs as before: %(schedule)s.")
+    text %= {"name": task.name, "error": form.error, "schedule": form.stored_label}
+    return _show(model_admin, request, task, form, refusal=text, status=422)
+
+
+def _show(
+    model_admin: AccessAdmin,
+    request: HttpRequest,
+    task: TaskRow,
+    form: ScheduleForm,
+    *,
+    refusal: str = "",
+    status: int = 200,
+) -> HttpResponse:
+    """The editor with what was typed; the script's, which is open, only gets why it was not saved."""
+    context = {
+        **page_context(model_admin, request),
+        "title": _("Edit schedule of %(name)s") % {"name": task.name},
+        "task": task,
+        "form": form,
+        "toasts": [Toast(refusal, is_error=True, about=task.pk)] if refusal else [],
+    }
+    fragment = CHANGES if refusal else FRAGMENT
+    return TemplateResponse(request, fragment if from_script(request) else PAGE, context, status=status)
+
+
+def _lead_to_beat(model_admin: AccessAdmin, request: HttpRequest, task: TaskRow) -> HttpResponse:
+    """Say what a solar, clocked or missing schedule is, and where it is edited."""
+    url = beat_url(model_admin, request)
+    link = (f"{url}{task.pk}/change/", _("Edit in django-celery-beat")) if url else None
+    text = _("%(name)s: %(schedule)s. This schedule can only be edited in django-celery-beat's admin.")
+    text %= {"name": task.name, "schedule": task.label}
+    return changed(model_admin, request, task.pk, Toast(text, link, is_error=True), status=409)
+
+
+def _conflict_text(conflict: Conflict) -> str:
+    """What a conflict says, by name where Django's history knows who made the change."""
+    task, schedule = conflict.task, schedule_token(conflict.task)
+    entries = LogEntry.objects.filter(content_type=get_content_type_for_model(task), object_id=str(task.pk))
+    for entry in entries.select_related("user").order_by("-pk")[:ENTRIES_READ]:
+        kept = AuditEntry.of(entry.change_message)
+        if kept and kept.event == Event.RESCHEDULED and kept.params.get("after") == schedule:
+            text = _("%(person)s changed the schedule of %(name)s meanwhile: it is now %(schedule)s.")
+            return text % {"person": entry.user.get_username(), "name": task.name, "schedule": schedule}
+    return str(conflict)

@@ -1,0 +1,139 @@
+"""A task's own page, and the drawer, which is the same without the frame: its facts and runs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+from django.contrib.admin.utils import unquote
+from django.core.paginator import Page, Paginator
+from django.db.models import Count, QuerySet, Subquery
+from django.http import HttpRequest, HttpResponse, HttpResponseNotModified, QueryDict
+from django.template.response import TemplateResponse
+from django.utils.translation import get_language
+from django.utils.translation import gettext as _
+
+from ..access import Action
+from ..models import OUTCOMES, Status, TaskRun
+from ..reading.recent_runs import RecentRun
+from ..reading.version import digest
+from . import formats
+from .context import fragment_context, page_context, task_or_404
+from .permissions import requires, rights
+from .responses import from_script
+from .row import TaskRow
+from .run import RunRow, as_listed, whole_number
+from .run_bars import chart
+from .run_list import RunFilters
+
+if TYPE_CHECKING:
+    from .tasks import ScheduledTaskAdmin
+
+PER_PAGE = 20
+
+FARTHEST_PAGE = 10**8
+"""The row it begins at still is a number to every database."""
+
+FAR = 10_000
+"""Runs before a page that make it a far one."""
+
+FACTS_RUNS = 100
+"""Newest runs that success rate, median and 95th percentile speak of."""
+
+
+@requires(Action.VIEW)
+def show_task(
+    model_admin: ScheduledTaskAdmin,
+    request: HttpRequest,
+    object_id: str,
+    form_url: str = "",
+    extra_context: dict[str, Any] | None = None,
+) -> HttpResponse:
+    """The page of one task, or the drawer for the script; 304 for a drawer that is as it was."""
+    task = task_or_404(model_admin, request, unquote(object_id), FACTS_RUNS)
+    history = History(task, request.GET)
+    version = f'"{digest(get_language(), task.key, history.version(), rights(model_admin, request))}"'
+    if from_script(request) and request.headers.get("If-None-Match") == version:
+        return HttpResponseNotModified(headers={"ETag": version})
+    shared = fragment_context if from_script(request) else page_context
+    context = {
+        **shared(model_admin, request),
+        "title": task.name,
+        "task": task,
+        "history": history,
+        "facts": facts(task.listed.recent),
+        "version": version,
+        **(extra_context or {}),
+    }
+    template = model_admin.drawer_template if from_script(request) else model_admin.task_template
+    return TemplateResponse(request, template, context)
+
+
+class History:
+    """One page of a task's runs under the filters of a query string."""
+
+    def __init__(self, task: TaskRow, query: QueryDict) -> None:
+        self.filters = RunFilters(query, "status", "period")
+        runs = self.filters.apply(TaskRun.objects.filter(task_id=task.pk), task.now)
+        self.page = _page(as_listed(runs), query.get("page", ""))
+        opened = {whole_number(text) for text in query.getlist("run")} & {run.pk for run in self.page}
+        full = TaskRun.objects.in_bulk(opened)
+        self.rows = [RunRow(run, task.zone, task.now, full.get(run.pk)) for run in self.page]
+
+    @property
+    def has_open(self) -> bool:
+        """Whether a shown run has not ended."""
+        return any(row.run.is_open for row in self.rows)
+
+    @property
+    def page_range(self) -> Iterable[int | str]:
+        """Numbers of the pages around this one, with gaps."""
+        return self.page.paginator.get_elided_page_range(self.page.number, on_each_side=1, on_ends=1)
+
+    def version(self) -> list[object]:
+        """What the list shows, to tell whether it has changed."""
+        opened = [row.details.run for row in self.rows if row.details]
+        return [
+            self.page.paginator.count,
+            *((run.pk, run.status, run.started_at, run.finished_at) for run in self.page),
+            *((run.pk, run.attempts, run.log, run.error, run.summary, run.reason) for run in opened),
+        ]
+
+
+def _page(runs: QuerySet[TaskRun], asked: str) -> Page[TaskRun]:
+    """The page asked for, counted by the same statement; the nearest one for a number that is not there."""
+    paginator = Paginator(runs, PER_PAGE)
+    number = min(whole_number(asked) or 1, FARTHEST_PAGE)
+    total = runs.order_by().values("task_id").annotate(n=Count("pk")).values("n")
+    first = (number - 1) * PER_PAGE
+    chosen = runs
+    if first >= FAR:  # to skip runs is to read them: here only their ids, which the index has
+        ids = list(runs.values_list("pk", flat=True)[first : first + PER_PAGE])
+        chosen, first = runs.filter(pk__in=ids), 0
+    found = list(chosen.annotate(total=Subquery(total))[first : first + PER_PAGE])
+    if not found:
+        return _last_page(runs, paginator)
+    vars(paginator)["count"] = found[0].total
+    return Page(found, number, paginator)
+
+
+def _last_page(runs: QuerySet[TaskRun], paginator: Paginator[TaskRun]) -> Page[TaskRun]:
+    """The last page, read from the other end."""
+    rest = paginator.count - (paginator.num_pages - 1) * PER_PAGE
+    return Page([*runs.reverse()[:rest]][::-1], paginator.num_pages, paginator)
+
+
+def facts(newest: Iterable[RecentRun]) -> dict[str, object]:
+    """What the newest runs that are outcomes say: their number, success in percent, median, p95, a chart."""
+    runs = [run for run in newest if run.status in OUTCOMES]
+    good = sum(run.status == Status.SUCCEEDED for run in runs)
+    found: dict[str, object] = {"runs": len(runs), "success": round(100 * good / len(runs)) if runs else None}
+    took = sorted(run.duration for run in runs if run.duration is not None)
+    if not took:
+        return found
+    median, p95 = (took[min(len(took) - 1, int(len(took) * part))] for part in (0.5, 0.95))
+    texts = {"median": formats.duration(median), "p95": formats.duration(p95)}
+    if len(runs) > 1:
+        spoken = _("Duration of the last runs: median %(median)s, 95th percentile %(p95)s.") % texts
+        found["chart"] = chart(runs, [(median, texts["median"]), (p95, texts["p95"])], spoken)
+    return {**found, **texts}

@@ -1,0 +1,156 @@
+"""One view for each thing that a person changes of one task from a button or a small form."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import wraps
+from typing import Any
+
+from django.core.exceptions import BadRequest
+from django.db.transaction import non_atomic_requests
+from django.http import HttpRequest, HttpResponse
+from django.template.response import TemplateResponse
+from django.utils.translation import gettext as _
+
+from .. import operations
+from ..access import Action
+from ..operations import Refused
+from .context import admin_url, check_visible, page_context, run_link, task_or_404
+from .forms import InvalidArguments, celery_id, read_arguments
+from .permissions import AccessAdmin, requires
+from .responses import Toast, changed, from_script, refused
+from .row import TaskRow
+
+View = Callable[[AccessAdmin, HttpRequest, int], HttpResponse]
+Change = Callable[[AccessAdmin, HttpRequest, int], Toast]
+
+
+def task_change(action: Action) -> Callable[[Change], View]:
+    """Make a view of a function that changes a task and returns what to tell; it needs ``action``."""
+
+    def decorate(change: Change) -> View:
+        @requires(action, method="POST")
+        @wraps(change)
+        def view(model_admin: AccessAdmin, request: HttpRequest, pk: int) -> HttpResponse:
+            check_visible(model_admin, request, pk)
+            try:
+                toast = change(model_admin, request, pk)
+            except InvalidArguments as error:
+                return _not_changed(model_admin, request, pk, Toast(str(error), is_error=True), status=422)
+            except Refused as refusal:
+                if refusal.code == "gone":
+                    return refused(model_admin, request, pk, refusal)
+                toast = Toast(str(refusal), run_link(model_admin, refusal.run), is_error=True)
+                return _not_changed(model_admin, request, pk, toast, status=409)
+            return changed(model_admin, request, pk, toast)
+
+        return view
+
+    return decorate
+
+
+@task_change(Action.CHANGE)
+def set_enabled(model_admin: AccessAdmin, request: HttpRequest, pk: int) -> Toast:
+    """Enable or disable one task: ``enabled`` is ``1`` or ``0``; ``note`` says why it is disabled."""
+    actor = model_admin.actor(request)
+    if _choice(request, "enabled"):
+        task = operations.enable(pk, actor=actor)
+        text = _("%(name)s is enabled.")
+    else:
+        task = operations.disable(pk, actor=actor, note=request.POST.get("note"))
+        text = _("%(name)s is disabled. Run now still works.")
+    return Toast(text % {"name": task.name}, about=pk)
+
+
+@task_change(Action.CHANGE)
+def set_skip_next(model_admin: AccessAdmin, request: HttpRequest, pk: int) -> Toast:
+    """Leave out the next run on schedule (``skip`` is ``1``), or take that back (``0``)."""
+    skip = _choice(request, "skip")
+    task = operations.skip_next(pk, actor=model_admin.actor(request), skip=skip)
+    text = _("%(name)s skips its next run.") if skip else _("%(name)s does not skip its next run.")
+    return Toast(text % {"name": task.name}, about=pk)
+
+
+@task_change(Action.CHANGE)
+def reset_to_default(model_admin: AccessAdmin, request: HttpRequest, pk: int) -> Toast:
+    """Give the task what its code declares."""
+    task = operations.reset(pk, actor=model_admin.actor(request))
+    return Toast(_("%(name)s was reset to its code default.") % {"name": task.name}, about=pk)
+
+
+@non_atomic_requests
+@task_change(Action.RUN)
+def run_now(model_admin: AccessAdmin, request: HttpRequest, pk: int) -> Toast:
+    """Run one task now. Not atomic, since the run is committed before it is sent."""
+    run = operations.run_now(
+        pk,
+        actor=model_admin.actor(request),
+        celery_id=celery_id(request.POST.get("run", "")),
+        **read_arguments(request.POST),
+    )
+    return Toast(_("%(name)s is queued.") % {"name": run.name}, run_link(model_admin, run))
+
+
+@requires(Action.RUN, method="GET")
+def new_run(model_admin: AccessAdmin, request: HttpRequest, pk: int) -> HttpResponse:
+    """The form of Run with arguments, filled with the task's own."""
+    task = task_or_404(model_admin, request, pk)
+    return _run_form(model_admin, request, task, args=task.own_args, kwargs=task.own_kwargs)
+
+
+def _not_changed(
+    model_admin: AccessAdmin, request: HttpRequest, pk: int, toast: Toast, *, status: int
+) -> HttpResponse:
+    """Say why nothing was done. Typed arguments stay in their form, which the script leaves open."""
+    typed = request.POST
+    if from_script(request) or "args" not in typed:
+        return changed(model_admin, request, pk, toast, status=status)
+    task = task_or_404(model_admin, request, pk)
+    shown = {"args": typed["args"], "kwargs": typed.get("kwargs", task.own_kwargs)}
+    return _run_form(model_admin, request, task, status=status, toasts=[toast], **shown)
+
+
+def _run_form(
+    model_admin: AccessAdmin, request: HttpRequest, task: TaskRow, *, status: int = 200, **shown: Any
+) -> HttpResponse:
+    shown["page_url"] = admin_url(model_admin, "scheduled_tasks_scheduledtask_new_run", task.pk)
+    title, form = _("Run %(name)s with arguments"), "admin/scheduled_tasks/_new_run.html"
+    return _small_form(model_admin, request, task, title, form, status=status, **shown)
+
+
+@requires(Action.CHANGE, method="GET")
+def pause(model_admin: AccessAdmin, request: HttpRequest, pk: int) -> HttpResponse:
+    """The form of Disable with a note, or of the note alone where it is disabled."""
+    task = task_or_404(model_admin, request, pk)
+    title = _("Disable %(name)s") if task.enabled else _("Note of %(name)s")
+    return _small_form(model_admin, request, task, title, "admin/scheduled_tasks/_pause.html")
+
+
+def _small_form(
+    model_admin: AccessAdmin,
+    request: HttpRequest,
+    task: TaskRow,
+    title: str,
+    form: str,
+    *,
+    status: int = 200,
+    **shown: Any,
+) -> HttpResponse:
+    """A small form about one task; ``form`` is its template. In the drawer, or on a page of its own."""
+    context = {
+        **page_context(model_admin, request),
+        "title": title % {"name": task.name},
+        "task": task,
+        "form_template": form,
+        **shown,
+    }
+    template = "_drawer_form.html" if from_script(request) else "form.html"
+    return TemplateResponse(request, f"admin/scheduled_tasks/{template}", context, status=status)
+
+
+def _choice(request: HttpRequest, name: str) -> bool:
+    """A posted ``1`` or ``0``. Raises BadRequest for anything else: an empty form changes nothing."""
+    sent = request.POST.get(name)
+    if sent not in ("0", "1"):
+        raise BadRequest
+    return sent == "1"

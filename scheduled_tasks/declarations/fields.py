@@ -1,0 +1,204 @@
+"""The fields of a stored task that code may declare and an operator may change, as plain JSON values.
+
+A value is comparable on both sides: a schedule is its text (``"0 3 * * *"``, ``"every 30 seconds"``), a
+duration its seconds, arguments are decoded, a policy left to the project's settings is None.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from contextlib import suppress
+from copy import copy
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from django.core.exceptions import ValidationError
+from django.utils.functional import Promise
+from django.utils.translation import gettext_lazy as _
+from django_celery_beat.models import IntervalSchedule, SolarSchedule
+
+from .. import schedules
+from ..cron import CronExpression
+from ..models import PausedBy, ScheduledTask, Source, TaskState
+
+
+@dataclass(frozen=True)
+class Field:
+    """A field: its name for people, the column that holds it, and its value in a task that was told nothing.
+
+    The column is the task's, or its state's. A column of JSON holds ``blank``'s type, and a duration seconds.
+    """
+
+    label: str | Promise
+    column: str
+    blank: Any = None
+    of_state: bool = False
+    is_json: bool = False
+    is_duration: bool = False
+
+    def read(self, task: ScheduledTask) -> Any:
+        """The task's value."""
+        value = getattr(task.state if self.of_state else task, self.column)
+        if self.is_duration:
+            return None if value is None else value.total_seconds()
+        if self.is_json:
+            value = _decoded(value)
+        return self.blank if value in (None, "") else value
+
+    def write(self, task: ScheduledTask, value: Any) -> None:
+        """Set the column, not saved."""
+        if self.is_duration and value is not None:
+            value = timedelta(seconds=value)
+        if self.is_json:
+            value = json.dumps(value)
+        row = task.state if self.of_state else task
+        if value is None and not row._meta.get_field(self.column).null:
+            value = ""
+        setattr(row, self.column, value)
+
+
+FIELDS = {
+    "schedule": Field(_("schedule"), "", blank=""),
+    "timezone": Field(_("time zone"), ""),
+    "enabled": Field(_("enabled"), "enabled", blank=True),
+    "overlap": Field(_("overlap"), "overlap", of_state=True),
+    "misfire": Field(_("misfire"), "misfire", of_state=True),
+    "grace": Field(_("grace"), "grace", of_state=True, is_duration=True),
+    "retention": Field(_("retention"), "retention", of_state=True, is_duration=True),
+    "retention_count": Field(_("runs kept"), "retention_count", of_state=True),
+    "description": Field(_("description"), "description", blank=""),
+    "args": Field(_("arguments"), "args", blank=[], is_json=True),
+    "kwargs": Field(_("keyword arguments"), "kwargs", blank={}, is_json=True),
+    "queue": Field(_("queue"), "queue"),
+    "priority": Field(_("priority"), "priority"),
+    "expires": Field(_("expiry"), "expire_seconds"),
+    "exchange": Field(_("exchange"), "exchange"),
+    "routing_key": Field(_("routing key"), "routing_key"),
+    "headers": Field(_("headers"), "headers", blank={}, is_json=True),
+}
+"""Every field, in the order shown to people. A schedule and its zone are rows of their own, not columns."""
+
+NOT_PAUSED = {"paused_by": "", "paused_by_name": "", "paused_at": None, "pause_note": ""}
+"""What a task's state says of a task that nobody paused."""
+
+SOLAR = re.compile(r"(\w+) at (\S+), (\S+)")
+
+
+@dataclass(frozen=True)
+class Declared:
+    """One task as code declares it; `values` are those of the fields, not necessarily all."""
+
+    name: str
+    task: str
+    source: Source
+    values: dict[str, Any]
+
+    @property
+    def stored(self) -> dict[str, Any]:
+        """What is kept of it for the next sync: its values, and its Celery task's name."""
+        return {**self.values, "task": self.task}
+
+
+def values_of(task: ScheduledTask) -> dict[str, Any]:
+    """What the database says, for every field. A pause by the sync does not count as disabled."""
+    schedule, zone = _schedule(task)
+    columns = {name: field.read(task) for name, field in FIELDS.items() if field.column}
+    enabled = task.enabled or task.state.paused_by == PausedBy.SYNC
+    return {**columns, "schedule": schedule, "timezone": zone, "enabled": enabled}
+
+
+def change(task: ScheduledTask, changes: dict[str, Any], now: datetime, **state: Any) -> None:
+    """Write `changes` of fields, and these columns of the task's state, and save both.
+
+    Nothing past fires: beat counts a task that is enabled, or has another schedule, from `now`. Lock the
+    task's row first. Of its state only what changes is written: beat may be writing the rest.
+
+    Raises:
+        django.core.exceptions.ValidationError: what django-celery-beat's model refuses.
+        InvalidCron, schedules.Unschedulable: for a schedule that is none.
+    """
+    task.scheduled_state = kept = task.state
+    before = copy(kept)
+    was_enabled = task.enabled and task.pk is not None
+    for name in changes.keys() - {"schedule", "timezone"}:
+        FIELDS[name].write(task, changes[name])
+    reschedules = bool(changes.keys() & {"schedule", "timezone"})
+    if reschedules:
+        schedule, timezone = _schedule(task)
+        _reschedule(task, changes.get("schedule", schedule), changes.get("timezone", timezone))
+    if task.enabled and not was_enabled:
+        state = {"enabled_since": now, **NOT_PAUSED, **state}
+    if not task.enabled:
+        state = {"next_run_at": None, **state}
+    for name, value in state.items():
+        setattr(kept, name, value)
+    if reschedules or changes.get("enabled"):
+        _start_anew(task, kept, now)
+    task.save()  # type: ignore[no-untyped-call]
+    kept.task_id = task.pk
+    _save_changed(kept, before)
+
+
+def _start_anew(task: ScheduledTask, state: TaskState, now: datetime) -> None:
+    task.last_run_at = now
+    state.broken_reason = state.broken_params = ""
+    state.next_run_at = None
+    if state.accounted_until is None:  # this app's beat does not run the task
+        return
+    state.accounted_until = now
+    if task.enabled:
+        with suppress(schedules.Unschedulable):
+            state.next_run_at = schedules.next_run(task, now)
+
+
+def _save_changed(state: TaskState, before: TaskState) -> None:
+    if state._state.adding:
+        state.save()
+        return
+    names = [field.attname for field in TaskState._meta.concrete_fields]
+    state.save(update_fields=[name for name in names if getattr(state, name) != getattr(before, name)])
+
+
+def _reschedule(task: ScheduledTask, schedule: str, timezone: str | None) -> None:
+    interval, solar = schedules.parse_interval(schedule), SOLAR.fullmatch(schedule)
+    task.crontab = task.interval = task.solar = task.clocked = None
+    if interval:
+        task.interval = schedules.shared_row(IntervalSchedule, every=interval.every, period=interval.period)
+    elif solar:
+        place = {"latitude": Decimal(solar[2]), "longitude": Decimal(solar[3])}
+        task.solar = schedules.shared_row(SolarSchedule, event=solar[1], **place)
+    else:
+        task.crontab = schedules.crontab_row(CronExpression.parse(schedule), ZoneInfo(timezone or "UTC"))
+
+
+def _schedule(task: ScheduledTask) -> tuple[str, str | None]:
+    """The text and the zone of the stored schedule; of a row that cannot be read no text."""
+    text, zone = "", None
+    try:
+        text = schedules.raw(task)
+        if task.interval is not None:
+            text = interval_text(schedules.interval(task.interval))
+        elif task.crontab is not None:
+            zone = str(task.crontab.timezone)
+            schedules.crontab(task.crontab)
+            text = CronExpression.parse(text).canonical
+    except (ValueError, ValidationError):  # what beat cannot run equals nothing declared
+        pass
+    return text, zone
+
+
+def interval_text(length: timedelta) -> str:
+    """An interval as it is compared: alike for 900 seconds and for 15 minutes."""
+    every, period = schedules.tidy_interval(length)
+    return schedules.interval_text(IntervalSchedule(every=every, period=period))
+
+
+def _decoded(text: str | None) -> Any:
+    try:
+        return json.loads(text or "null")
+    except (ValueError, RecursionError):
+        return text

@@ -1,0 +1,1 @@
+"""What must go on whoever is alive: heartbeats, runs that nobody ends, retention."""

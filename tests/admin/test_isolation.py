@@ -1,0 +1,201 @@
+"""Nothing worked out for one viewer, site or address is ever given to another."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from django.contrib import admin
+from django.contrib.auth.models import User
+from django.http import HttpRequest
+from django.test import Client
+from django.urls import clear_url_caches, path
+
+from scheduled_tasks.admin import ScheduledTaskAdmin, TaskRunAdmin
+from scheduled_tasks.admin.task_list import StateFilter
+from scheduled_tasks.models import ScheduledTask, Status, TaskRun
+from tests.factories import make_run, make_task
+
+pytestmark = pytest.mark.django_db
+
+HEADERS = {"ST-Request": "1"}
+
+
+class OwnTasks(admin.SimpleListFilter):
+    """Without a word in the address: each user's own."""
+
+    title = "own"
+    parameter_name = "own"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [("yes", "yes")]
+
+    def queryset(self, request: HttpRequest, queryset: Any) -> Any:
+        return queryset.filter(name__startswith=request.user.get_username())
+
+
+class ByFilter(ScheduledTaskAdmin):
+    """A list filter that depends on the user."""
+
+    list_filter = (StateFilter, OwnTasks)
+
+
+class BySearch(ScheduledTaskAdmin):
+    """A search that depends on the user."""
+
+    def get_search_results(self, request: HttpRequest, queryset: Any, search_term: str) -> Any:
+        found, duplicates = super().get_search_results(request, queryset, search_term)
+        return found.filter(name__startswith=request.user.get_username()), duplicates
+
+
+class ByQueryset(ScheduledTaskAdmin):
+    """A queryset that depends on the user, and shorter pages."""
+
+    list_per_page = 1
+
+    def get_queryset(self, request: HttpRequest) -> Any:
+        return super().get_queryset(request).filter(name__startswith=request.user.get_username())
+
+
+class OwnRuns(TaskRunAdmin):
+    """Runs that depend on the user."""
+
+    def get_queryset(self, request: HttpRequest) -> Any:
+        return super().get_queryset(request).filter(name__startswith=request.user.get_username())
+
+
+def site(
+    name: str, model_admin: type[ScheduledTaskAdmin], run_admin: type[TaskRunAdmin] = TaskRunAdmin
+) -> admin.AdminSite:
+    made = admin.AdminSite(name=name)
+    made.register(ScheduledTask, model_admin)
+    made.register(TaskRun, run_admin)
+    return made
+
+
+KINDS = {"by-filter": ByFilter, "by-search": BySearch, "by-queryset": ByQueryset}
+urlpatterns = [
+    *(path(f"{name}/", site(name, kind).urls) for name, kind in KINDS.items()),
+    path("own-runs/", site("own-runs", ByQueryset, OwnRuns).urls),
+    path("admin/", admin.site.urls),
+]
+
+
+@pytest.fixture(autouse=True)
+def own_urls(settings: Any) -> Iterator[None]:
+    settings.ROOT_URLCONF = __name__
+    clear_url_caches()
+    yield
+    clear_url_caches()
+
+
+def client_of(name: str) -> Client:
+    client = Client()
+    client.force_login(User.objects.create_superuser(name))
+    return client
+
+
+def names(text: str) -> set[str]:
+    return set(re.findall(r'id="st-name-\d+"[^>]*>([^<]+)<', text))
+
+
+def keys(text: str) -> str:
+    found = re.findall(r'id="st-row-(\d+)" role="row" data-key="(\w+)"', text)
+    return ".".join(map(":".join, found))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_nobody_is_shown_another_viewers_tasks(kind: str) -> None:
+    base = f"/{kind}/scheduled_tasks/scheduledtask/"
+    anna, bert = client_of("anna"), client_of("bert")
+    for name in ("anna", "bert"):
+        make_task(f"{name}'s")
+    for _ in range(2):
+        for client, own in ((anna, {"anna&#x27;s"}), (bert, {"bert&#x27;s"}), (anna, {"anna&#x27;s"})):
+            page = client.get(base).content.decode()
+            assert names(page) == own
+            refresh = client.get(f"{base}rows/", headers=HEADERS | {"ST-Rows": keys(page)})
+            assert names(refresh.content.decode()) == set()
+            assert names(client.get(f"{base}rows/", headers=HEADERS).content.decode()) == own
+        make_run(ScheduledTask.objects.get(name="anna's"), Status.FAILED)
+
+
+def test_a_refresh_with_anothers_version_brings_the_own_rows() -> None:
+    base = "/by-search/scheduled_tasks/scheduledtask/"
+    anna, bert = client_of("anna"), client_of("bert")
+    theirs = make_task("anna's")
+    shown = keys(anna.get(base).content.decode())
+    version = anna.get(f"{base}rows/", headers=HEADERS | {"ST-Rows": shown})["ETag"]
+    make_run(theirs, Status.FAILED)
+    text = bert.get(f"{base}rows/", headers=HEADERS | {"ST-Rows": shown, "If-None-Match": version})
+    assert names(text.content.decode()) == set()
+
+
+def test_what_a_user_may_not_see_they_may_not_change() -> None:
+    task = make_task("anna's")
+    bert = client_of("bert")
+    at = f"/by-queryset/scheduled_tasks/scheduledtask/{task.pk}"
+    for tail, sent in (("enabled", {"enabled": "0"}), ("skip", {"skip": "1"}), ("default", {}), ("runs", {})):
+        assert bert.post(f"{at}/{tail}/", sent).status_code == 404, tail
+    for tail in ("change", "schedule", "schedule/preview", "pause", "runs/new"):
+        assert bert.get(f"{at}/{tail}/").status_code == 404, tail
+    task.refresh_from_db()
+    assert task.enabled
+    assert not TaskRun.objects.exists()
+
+
+def test_two_sites_never_see_each_others_pages() -> None:
+    for n in range(3):
+        make_task(f"root {n}")
+    root = client_of("root")
+    for _ in range(2):
+        for name, number in (("admin", 3), ("by-queryset", 1), ("by-filter", 3), ("by-queryset", 1)):
+            base = f"/{name}/scheduled_tasks/scheduledtask/"
+            page = root.get(base).content.decode()
+            assert len(names(page)) == number
+            refresh = root.get(f"{base}rows/", headers=HEADERS | {"ST-Rows": keys(page)})
+            assert names(refresh.content.decode()) == set()
+            assert 'data-st-put="remove"' not in refresh.content.decode()
+
+
+def test_no_page_imports_a_task_module(monkeypatch: pytest.MonkeyPatch) -> None:
+    from celery import current_app
+
+    def fail(*_args: Any) -> None:
+        raise AssertionError("a page imports task modules")
+
+    monkeypatch.setattr(current_app.loader, "import_default_modules", fail)
+    run = make_run(make_task(task="tests.gone"), Status.FAILED)
+    client = client_of("root")
+    base = "/admin/scheduled_tasks/"
+    at = f"{base}scheduledtask/{run.task_id}/"
+    tails = ("change/", "schedule/", "schedule/preview/", "pause/", "runs/new/", "history/")
+    pages = ("scheduledtask/", "scheduledtask/rows/", "scheduledtask/timeline/", "taskrun/")
+    found = [
+        *(at + tail for tail in tails),
+        *(base + page for page in pages),
+        f"{base}taskrun/{run.pk}/change/",
+    ]
+    assert {client.get(page).status_code for page in found} == {200}
+
+
+def test_runs_that_a_user_may_not_see_are_nowhere(settings: Any) -> None:
+    run = make_run(make_task("anna's"), Status.FAILED, error="a secret")
+    queued = make_run(make_task("anna's second"), Status.QUEUED)
+    base, bert = "/own-runs/scheduled_tasks/taskrun/", client_of("bert")
+    assert "a secret" in client_of("anna").get(f"{base}{run.pk}/change/").content.decode()
+    for tail in ("", "export/?format=csv", "export/?format=json"):
+        answer = bert.get(base + tail)
+        text = b"".join(answer.streaming_content) if answer.streaming else answer.content
+        assert f"/{run.pk}/change/".encode() not in text
+        assert b"a secret" not in text
+        assert b"second" not in text
+    assert bert.get(f"{base}{run.pk}/change/").status_code == 404
+    assert bert.post(f"{base}{run.pk}/retry/").status_code == 404
+    assert bert.post(f"{base}{queued.pk}/cancel/").status_code == 404
+    assert list(TaskRun.objects.order_by("pk").values_list("status", flat=True)) == [
+        run.status,
+        queued.status,
+    ]

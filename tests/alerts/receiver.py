@@ -1,0 +1,111 @@
+"""A web server that takes webhooks: it answers, refuses, hangs, drips or redirects, as a test asks."""
+
+from __future__ import annotations
+
+import ssl
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any, Self
+
+Answer = Callable[[BaseHTTPRequestHandler], None]
+
+
+@dataclass
+class Post:
+    """One request as it arrived."""
+
+    path: str
+    headers: dict[str, str]
+    body: bytes
+
+
+class Receiver(ThreadingHTTPServer):
+    """Keeps what it is sent in ``posts``. ``answers`` are used up one by one; the last one stays."""
+
+    daemon_threads = True
+    block_on_close = False
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.posts: list[Post] = []
+        self.answers: list[Answer] = [status(204)]
+        self.over = threading.Event()
+        self.context: ssl.SSLContext | None = None
+
+    def url(self, path: str = "/hook/s3cr3t-token") -> str:
+        scheme = "https" if self.context else "http"
+        return f"{scheme}://127.0.0.1:{self.server_port}{path}"
+
+    def next_answer(self) -> Answer:
+        return self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
+
+    def __enter__(self) -> Self:
+        threading.Thread(target=self.serve_forever, args=[0.05], daemon=True).start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.over.set()
+        self.shutdown()
+        self.server_close()
+
+    def finish_request(self, request: Any, client_address: Any) -> None:
+        if self.context is not None:
+            request = self.context.wrap_socket(request, server_side=True)
+        super().finish_request(request, client_address)
+        request.close()
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Clients that go away are what some tests are about."""
+
+
+class Handler(BaseHTTPRequestHandler):
+    server: Receiver
+    protocol_version = "HTTP/1.1"
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        self.server.posts.append(Post(self.path, dict(self.headers), body))
+        self.server.next_answer()(self)
+
+    def log_message(self, *args: Any) -> None:
+        pass
+
+
+def status(code: int, **headers: str) -> Answer:
+    """An answer of that status without a body."""
+
+    def answer(handler: BaseHTTPRequestHandler) -> None:
+        handler.send_response(code)
+        for name, value in {"Content-Length": "0", **headers}.items():
+            handler.send_header(name, value)
+        handler.end_headers()
+
+    return answer
+
+
+def redirect(code: int, location: str) -> Answer:
+    return status(code, Location=location)
+
+
+def hang(handler: Any) -> None:
+    """No answer at all."""
+    handler.server.over.wait(60)
+
+
+def drip(handler: Any) -> None:
+    """A byte a quarter of a second, for ever: no read waits long."""
+    handler.wfile.write(b"HTTP/1.1 200 OK\r\nX-Slow: ")
+    with suppress(OSError):
+        while not handler.server.over.is_set():
+            handler.wfile.write(b"x")
+            time.sleep(0.25)
+
+
+def garbage(handler: Any) -> None:
+    """What is no HTTP."""
+    handler.wfile.write(b"\x00\x01 hello\r\n\r\n")
+    handler.close_connection = True

@@ -1,0 +1,123 @@
+"""Who is told of an incident, when, and how often; and why nobody is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from scheduled_tasks.incidents.notices import Untold, why_untold
+from scheduled_tasks.incidents.watcher import Watcher
+from scheduled_tasks.models import Incident, Notice, NoticeState, Status, TaskState
+from tests.factories import make_run, make_task
+from tests.incidents.conftest import TestClock
+
+pytestmark = pytest.mark.django_db
+
+
+def told() -> list[tuple[str, str]]:
+    """Every notice made so far: event and channel."""
+    return list(Notice.objects.order_by("pk").values_list("event", "label"))
+
+
+def events() -> list[str]:
+    return [event for event, _channel in told()]
+
+
+def test_opening_and_recovery_are_told_once_to_each_channel(
+    watching: Watcher, channels: dict[str, list[str]]
+) -> None:
+    channels["default"] = ["ops", "chat"]
+    task = make_task()
+    make_run(task, Status.FAILED)
+    for _ in range(2):
+        watching.look()
+    assert told() == [("opened", "ops"), ("opened", "chat")]
+    make_run(task)
+    for _ in range(2):
+        watching.look()
+    assert told()[2:] == [("closed", "ops"), ("closed", "chat")]
+    notice = Notice.objects.latest("pk")
+    assert (notice.state, notice.incidents.get()) == (NoticeState.WAITING, Incident.objects.get())
+    assert notice.due_at is not None
+
+
+@pytest.mark.parametrize("looks", [(1, 2, 3, 4), (3, 4), (2, 4), (4,)])
+def test_alert_after_counts_the_runs_whenever_somebody_looks(
+    watching: Watcher, looks: tuple[int, ...]
+) -> None:
+    """Failures and recovery may all come between two looks, as when the holder was killed."""
+    task = make_task()
+    TaskState.objects.create(task_id=task.pk, alert_after=3)
+    watching.look()
+    for number, status in enumerate([Status.FAILED] * 3 + [Status.SUCCEEDED], 1):
+        make_run(task, status, ago=10 - number)
+        if number in looks:
+            watching.look()
+            if number < 3:
+                assert why_untold(Incident.objects.get()) == Untold.BELOW_ALERT_AFTER
+    watching.look()
+    assert events() == ["opened", "closed"]
+    assert Incident.objects.get().run_count == 3
+
+
+def test_fewer_failures_are_never_told(watching: Watcher) -> None:
+    task = make_task()
+    TaskState.objects.create(task_id=task.pk, alert_after=3)
+    for status in (Status.FAILED, Status.FAILED, Status.SUCCEEDED):
+        make_run(task, status)
+        watching.look()
+    assert events() == []
+    assert not Incident.objects.get().is_open
+
+
+def test_takeover_tells_nothing_twice(start_watcher: Callable[[], Watcher]) -> None:
+    task = make_task()
+    first = start_watcher()
+    make_run(task, Status.FAILED)
+    first.look()
+    make_run(task)
+    first.look()
+    first.lease.release()
+    start_watcher().look()
+    assert events() == ["opened", "closed"]
+    assert Incident.objects.count() == 1
+
+
+def test_more_than_five_at_once_are_one_message(watching: Watcher) -> None:
+    tasks = [make_task(f"task-{number}") for number in range(6)]
+    for task in tasks:
+        make_run(task, Status.FAILED)
+    watching.look()
+    notice = Notice.objects.get()
+    assert (notice.event, notice.count, notice.incidents.count()) == ("opened", 6, 6)
+    for task in tasks[:5]:
+        make_run(task)
+    watching.look()
+    assert events() == ["opened"] + ["closed"] * 5
+
+
+def test_owner_chooses_the_channels(watching: Watcher, channels: dict[str, list[str]]) -> None:
+    channels["billing"] = ["billing"]
+    task = make_task()
+    TaskState.objects.create(task_id=task.pk, owner="billing")
+    make_run(task, Status.FAILED)
+    watching.look()
+    assert told() == [("opened", "billing")]
+    assert Notice.objects.get().owner == "billing"
+
+
+def test_job_that_fails_every_other_minute_makes_four_messages_an_hour(
+    watching: Watcher, clock: TestClock
+) -> None:
+    task = make_task()
+    watching.look()
+    for minute in range(60):
+        status = Status.SUCCEEDED if minute % 2 else Status.FAILED
+        now = clock.now()
+        make_run(task, status, queued_at=now, started_at=now, finished_at=now)
+        for _look in range(6):
+            clock.move(seconds=10)
+            watching.look()
+    assert events() == ["opened", "closed", "flapping"]
+    assert Notice.objects.latest("pk").count == 5

@@ -1,0 +1,9 @@
+"""Tasks of a codebase that knows nothing of this app."""
+
+from celery import shared_task
+
+
+@shared_task(name="tests.tasks.stamp")
+def stamp(path: str) -> None:
+    with open(path, "a") as file:
+        file.write("ran\n")

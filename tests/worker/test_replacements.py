@@ -1,0 +1,52 @@
+"""Which tasks belong to the replacement of a run."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from scheduled_tasks.worker import replacements
+
+
+def signature(task_id: str, **options: Any) -> dict[str, Any]:
+    return {"task": "a.task", "options": {"task_id": task_id, "root_id": "run", **options}, "kwargs": {}}
+
+
+CHORD = {"task": "celery.chord", "options": {"task_id": "other"}, "kwargs": {"body": signature("run")}}
+CHAIN = {
+    "task": "celery.chain",
+    "subtask_type": "chain",
+    "options": {},
+    "kwargs": {"tasks": [signature("other"), signature("run")]},
+}
+
+
+@pytest.mark.parametrize(
+    "following",
+    [
+        {"chain": [signature("run")]},
+        {"chain": [signature("run"), signature("other")]},
+        {"chain": [signature("other", chord=signature("run"))]},
+        {"chain": [CHORD]},
+        {"chord": signature("run")},
+        {"chord": CHAIN},
+    ],
+)
+def test_task_that_leads_to_the_run(following: dict[str, Any]) -> None:
+    assert replacements.run_of(SimpleNamespace(id="member", root_id="run", **following)) == "run"
+
+
+@pytest.mark.parametrize(
+    "request_of_a_task",
+    [
+        {"id": "run", "root_id": "run", "chain": [signature("next")]},
+        {"id": "sent", "root_id": "run"},
+        {"id": "sent", "root_id": "run", "chain": [signature("other")], "chord": None},
+        {"id": "sent", "root_id": "run", "chord": signature("other")},
+        {"id": "sent", "root_id": None, "chain": None},
+    ],
+)
+def test_task_that_does_not(request_of_a_task: dict[str, Any]) -> None:
+    assert replacements.run_of(SimpleNamespace(**request_of_a_task)) == ""
