@@ -89,11 +89,21 @@ def pytest_report_header(config: pytest.Config) -> str:
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Run tests kind by kind: then no worker listens yet to what the unit tests send."""
-    items.sort(key=lambda item: [bool(item.get_closest_marker(kind)) for kind in ("e2e", "integration")])
+    """Run tests kind by kind.
+
+    The worker that a run shares starts as late as possible: it would take what unit tests send, and report
+    itself in the middle of a page's test.
+    """
+    items.sort(key=kind)
     if config.option.only_db:
         config.hook.pytest_deselected(items=[item for item in items if not uses_database(item)])
         items[:] = [item for item in items if uses_database(item)]
+
+
+def kind(item: pytest.Item) -> tuple[bool, bool]:
+    wants_worker = "worker" in getattr(item, "fixturenames", ())
+    is_page = item.get_closest_marker("e2e") is not None
+    return (item.get_closest_marker("integration") is not None or wants_worker, is_page)
 
 
 def uses_database(item: pytest.Item) -> bool:
