@@ -10,7 +10,7 @@ from django.urls import reverse
 from django.utils.translation import gettext as _
 
 from ..access import Action
-from ..models import ScheduledTask, ScheduledTaskQuerySet, TaskRun
+from ..models import Incident, ScheduledTask, ScheduledTaskQuerySet, TaskRun
 from ..reading.machinery import Machinery
 from ..reading.recent_runs import RECENT_RUNS
 from ..reading.tasks import listed_tasks
@@ -79,9 +79,23 @@ def beat_url(model_admin: AccessAdmin, request: HttpRequest) -> str:
     return admin_url(model_admin, "django_celery_beat_periodictask_changelist") if may else ""
 
 
+def incident_admin(model_admin: AccessAdmin, request: HttpRequest) -> AccessAdmin | None:
+    """The admin of incidents on the same site, for those who may see them."""
+    site = model_admin.admin_site
+    found = site.get_model_admin(Incident) if site.is_registered(Incident) else None
+    return found if isinstance(found, AccessAdmin) and found.may(request, Action.VIEW) else None
+
+
+def open_incidents(model_admin: AccessAdmin, request: HttpRequest) -> int:
+    """How many open incidents this request may see: one statement."""
+    found = incident_admin(model_admin, request)
+    return found.get_queryset(request).order_by().filter(open_key__isnull=False).count() if found else 0
+
+
 def fragment_context(model_admin: AccessAdmin, request: HttpRequest) -> dict[str, Any]:
     """What every template of the tasks' admin reads, fragments included."""
     request.current_app = model_admin.admin_site.name
+    incidents = incident_admin(model_admin, request)
     return {
         "opts": model_admin.opts,
         "now": machinery_of(request).now,
@@ -89,8 +103,18 @@ def fragment_context(model_admin: AccessAdmin, request: HttpRequest) -> dict[str
         "can_run": model_admin.may(request, Action.RUN),
         "list_url": list_url(model_admin),
         "beat_url": beat_url(model_admin, request),
+        "incidents_url": list_url(incidents) if incidents else "",
+        "tasks_url": _tasks_url(model_admin, request),
         "rights": rights(model_admin, request),
     }
+
+
+def _tasks_url(model_admin: AccessAdmin, request: HttpRequest) -> str:
+    """The list of tasks, for those who may see it: of incidents people may see more than of tasks."""
+    site = model_admin.admin_site
+    found = site.get_model_admin(ScheduledTask) if site.is_registered(ScheduledTask) else None
+    may = found is not None and found.has_view_permission(request)
+    return admin_url(model_admin, "scheduled_tasks_scheduledtask_changelist") if may else ""
 
 
 def page_context(model_admin: AccessAdmin, request: HttpRequest) -> dict[str, Any]:

@@ -37,11 +37,17 @@ class Count:
 
 
 class ListHeader:
-    """The header of a list; ``counts`` by flag, ``query`` are the list's own parameters."""
+    """The header of a list; ``counts`` by flag, ``query`` are the list's own parameters.
 
-    def __init__(self, machinery: Machinery, counts: Mapping[str, int], query: QueryDict) -> None:
+    ``open_incidents`` counts those of tasks and of the machinery.
+    """
+
+    def __init__(
+        self, machinery: Machinery, counts: Mapping[str, int], query: QueryDict, open_incidents: int = 0
+    ) -> None:
         self.machinery = machinery
         self.counts = counts
+        self.open_incidents = open_incidents
         self._query = query
 
     @cached_property

@@ -294,7 +294,7 @@ async function send(form, submitter) {
 }
 
 document.addEventListener("submit", (event) => {
-  if (!event.target.matches("#st-act, #st-bulk, .st-edit .st-editor, .st-drawer [data-st-form]")) return;
+  if (!event.target.matches("#st-act, #st-bulk, .st-ack, [data-st-post], .st-edit .st-editor, .st-drawer [data-st-form]")) return;
   event.preventDefault();
   send(event.target, event.submitter);
 });
