@@ -106,9 +106,7 @@ def show_incidents(
         **page_context(model_admin, request),
         "title": _("Incidents"),
         "filters": filters,
-        "rows": [
-            IncidentRow(each, zone, now, told_text(each, str(untold.get(each.pk, "")))) for each in found
-        ],
+        "rows": [IncidentRow(each, zone, now, told_text(each, untold.get(each.pk, ""))) for each in found],
         "newer": filters.link(after=found[0].pk) if has_newer and found else "",
         "older": filters.link(before=found[-1].pk) if has_older and found else "",
         "alert_owners": sorted({DEFAULT, *map(str, settings.ALERTS)}),

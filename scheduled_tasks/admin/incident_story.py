@@ -17,6 +17,7 @@ from django.utils.translation import ngettext
 
 from .. import schedules
 from ..access import Action
+from ..incidents.notices import Untold
 from ..incidents.untold import why_untold
 from ..links import is_web_address
 from ..models import Incident, Notice, NoticeEvent, NoticeState, ScheduledTask, TaskRun, word_of
@@ -117,7 +118,7 @@ class Story(IncidentRow):
 
     def __init__(self, incident: Incident, now: datetime, runs: dict[int, TaskRun]) -> None:
         super().__init__(incident, schedules.current_zone(), now)
-        self.untold = str(why_untold([incident], now).get(incident.pk, ""))
+        self.untold = reason_text(why_untold([incident], now).get(incident.pk, ""))
         self._runs = runs
         self.closed = Moment.of(incident.closed_at, now, self.zone) if incident.closed_at else None
 
@@ -162,12 +163,17 @@ class Story(IncidentRow):
         return [NoticeRow(notice, self.zone, self.now) for notice in newest]
 
 
-def told_text(incident: Incident, untold: str) -> str:
+def reason_text(untold: Untold | str) -> str:
+    """The sentence for why nobody was told; empty for no reason."""
+    return str(Untold(untold).label) if untold else ""
+
+
+def told_text(incident: Incident, untold: Untold | str) -> str:
     """Who heard of it in a few words, or why nobody did; ``incident.notices`` should be prefetched."""
     notices = [*incident.notices.all()]
     channels = len({each.channel for each in notices if each.state == NoticeState.SENT})
     if untold:
-        return untold
+        return reason_text(untold)
     if channels:
         return ngettext("%(n)s channel", "%(n)s channels", channels) % {"n": channels}
     is_under_way = any(each.due_at is not None for each in notices) or incident.is_open

@@ -39,15 +39,13 @@ class Count:
 class ListHeader:
     """The header of a list; ``counts`` by flag, ``query`` are the list's own parameters.
 
-    ``open_incidents`` counts those of tasks and of the machinery.
+    ``counts["open_incidents"]`` are those of tasks and of the machinery.
     """
 
-    def __init__(
-        self, machinery: Machinery, counts: Mapping[str, int], query: QueryDict, open_incidents: int = 0
-    ) -> None:
+    def __init__(self, machinery: Machinery, counts: Mapping[str, int], query: QueryDict) -> None:
         self.machinery = machinery
         self.counts = counts
-        self.open_incidents = open_incidents
+        self.open_incidents = counts.get("open_incidents", 0)
         self._query = query
 
     @cached_property

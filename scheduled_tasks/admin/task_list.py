@@ -82,10 +82,10 @@ class TaskChangeList(ChangeList):
 
     def get_results(self, request: HttpRequest) -> None:
         now, known_tasks = self.machinery.now, self.machinery.known_tasks
-        counts = cast(ScheduledTaskQuerySet, self.root_queryset).flag_counts(now, known_tasks)
-        self.header = ListHeader(
-            self.machinery, counts, request.GET, open_incidents(cast(AccessAdmin, self.model_admin), request)
-        )
+        incidents = open_incidents(cast(AccessAdmin, self.model_admin), request)
+        tasks = cast(ScheduledTaskQuerySet, self.root_queryset)
+        counts = tasks.flag_counts(now, known_tasks, open_incidents=incidents)
+        self.header = ListHeader(self.machinery, counts, request.GET)
         if not self.queryset.query.where:  # every task of the header is listed
             self.queryset.known_count = counts["total"]
         super().get_results(request)
