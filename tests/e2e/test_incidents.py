@@ -105,7 +105,7 @@ def test_filters_and_search(admin_page: Page, task: Any) -> None:
     past = open_incident(task, "late", open_key=None, closed_at=database_now(), closing="recovered")
     make_notice(OPS, past, state=NoticeState.SENT)
     admin_page.goto(LIST)
-    admin_page.get_by_role("link", name="Incidents").click()
+    admin_page.locator("#st-incidents").get_by_role("link", name="Incidents 2 open").click()
     rows = admin_page.locator(".st-inc")
     expect(rows).to_have_count(2)
     admin_page.get_by_role("link", name="Past", exact=True).click()
