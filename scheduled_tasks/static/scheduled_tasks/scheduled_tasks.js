@@ -284,7 +284,9 @@ async function send(form, submitter) {
   if (checked) submitter.ariaChecked = checked === "false";
   const url = submitter?.getAttribute("formaction") || form.getAttribute("action") || location.href;
   abort(page); // what the list was about to learn is older than what this changes
+  submitter?.setAttribute("aria-busy", "true");
   const answer = await ask("POST", url, source, { body: new URLSearchParams(new FormData(form, submitter)) });
+  submitter?.removeAttribute("aria-busy");
   const isDone = answer?.status === 200;
   if (checked && !isDone) submitter.ariaChecked = checked;
   if (isDone && form.matches("[data-st-form]")) drawer.close();
