@@ -8,7 +8,7 @@ point it elsewhere:
 - ``DEMO_DIR``: another data directory.
 - ``SINGLE_TENANT``: ``0`` makes the site a multi-tenant installation (see ``example_project/access.py``).
 - ``SITE_URL``: where the site itself is reached; ``manage.py demo`` sets it.
-- ``EXCHANGE_RATES_URL``: a source of exchange rates that exists; the one here does not, on purpose.
+- ``EXCHANGE_RATES_URL``: another source of exchange rates; the one here is missing at first, on purpose.
 """
 
 import contextlib
@@ -116,12 +116,17 @@ SCHEDULED_TASKS = {
     # This site's own rule. Without this line the default holds: superusers, and whoever has the permissions
     # "Can view", "Can change" and "Can run scheduled task now".
     "ACCESS_POLICY": "example_project.access.administers_jobs",
+    # Who is told of incidents: by mail, which lies in EMAIL_FILE_PATH.
+    "ALERTS": {"default": ["mailto:ops@example.com"]},
+    "SITE_URL": SITE_URL,
 }
 
 # The site's own settings.
 SINGLE_TENANT = os.environ.get("SINGLE_TENANT", "1") == "1"
-# Nothing listens there, on purpose: one job of this site fails, and says why.
-EXCHANGE_RATES_URL = os.environ.get("EXCHANGE_RATES_URL", "http://127.0.0.1:9/rates.json")
+# `manage.py demo` begins without this file, on purpose: one job of this site fails, says why and opens an
+# incident. The job rates-source-repair writes the file.
+EXCHANGE_RATES_FILE = DATA_DIR / "rates.json"
+EXCHANGE_RATES_URL = os.environ.get("EXCHANGE_RATES_URL") or EXCHANGE_RATES_FILE.as_uri()
 WEBHOOK_URL = f"{SITE_URL}/webhooks/sink/"
 # How often the subscriber of the webhooks is too busy to take one, 0 to 1.
 WEBHOOK_REFUSAL_RATE = 0.3

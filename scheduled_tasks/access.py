@@ -32,16 +32,17 @@ PERMISSIONS: dict[Action, tuple[str, ...]] = {
 """The model permissions of which any one allows an action, as in the Django admin."""
 
 
-def allowed(request: HttpRequest, action: Action) -> bool:
+def allowed(request: HttpRequest, action: Action, *also: str) -> bool:
     """Whether the request's user may do ``action``: what ``ACCESS_POLICY`` says, else model permissions.
 
+    ``also`` are further permissions of which any one allows it.
     Raises ImproperlyConfigured as :func:`access_policy` does.
     """
     policy = access_policy()
     if policy is not None:
         return bool(policy(request, action.value))
     user = request.user
-    return user.is_active and any(user.has_perm(name) for name in PERMISSIONS[action])
+    return user.is_active and any(user.has_perm(name) for name in (*PERMISSIONS[action], *also))
 
 
 def access_policy() -> Policy | None:

@@ -6,13 +6,20 @@ The database named by ``DATABASE_URL`` is made for the run and dropped after it:
 from importlib.util import find_spec
 
 from example_project.settings import *  # noqa: F403
-from example_project.settings import CELERY_BROKER_URL, DATABASES, INSTALLED_APPS, MIDDLEWARE
+from example_project.settings import (
+    CELERY_BROKER_URL,
+    DATABASES,
+    INSTALLED_APPS,
+    MIDDLEWARE,
+    SCHEDULED_TASKS,
+)
 
 DEBUG = False
 ALLOWED_HOSTS = ["*"]
 INSTALLED_APPS = [*INSTALLED_APPS, "django_htmx"]  # an htmx for tests/e2e/test_other_htmx.py
 MIDDLEWARE = [*MIDDLEWARE, "tests.csp.strict"]
 DATABASES["default"]["TEST"] = {"NAME": DATABASES["default"]["NAME"]}
+SCHEDULED_TASKS = {**SCHEDULED_TASKS, "ALERTS": {}, "SITE_URL": None}  # a test names its own channels
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 CELERY_IMPORTS = ["tests.tasks"]
 if find_spec("celery_singleton"):

@@ -1,6 +1,7 @@
-"""The admin wing: the Scheduled tasks page, and every run's own page."""
+"""The admin wing: the Scheduled tasks page, every run's own page, and incidents."""
 
+from .incidents import IncidentAdmin
 from .runs import TaskRunAdmin
 from .tasks import ScheduledTaskAdmin
 
-__all__ = ["ScheduledTaskAdmin", "TaskRunAdmin"]
+__all__ = ["IncidentAdmin", "ScheduledTaskAdmin", "TaskRunAdmin"]

@@ -42,6 +42,7 @@ FLAG_ICONS: Mapping[str, tuple[str, str]] = {
     Flag.SLOW: ("running", "warn"),
     Flag.BROKEN: ("broken", "bad"),
     Flag.PAUSED: ("paused", "off"),
+    Flag.INCIDENT: ("incident", "bad"),
 }
 """Shape and tone of what may be true of a task, in the order of the header's counts."""
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 from typing import Any, cast
 
+from django.db.models import Count, Max, Subquery, Value
+from django.db.models.functions import Coalesce
 from django.http import Http404, HttpRequest
 from django.urls import reverse
 from django.utils.translation import gettext as _
 
 from ..access import Action
-from ..models import ScheduledTask, ScheduledTaskQuerySet, TaskRun
+from ..models import Incident, ScheduledTask, ScheduledTaskQuerySet, TaskRun
 from ..reading.machinery import Machinery
 from ..reading.recent_runs import RECENT_RUNS
 from ..reading.tasks import listed_tasks
@@ -79,9 +81,27 @@ def beat_url(model_admin: AccessAdmin, request: HttpRequest) -> str:
     return admin_url(model_admin, "django_celery_beat_periodictask_changelist") if may else ""
 
 
+def incident_admin(model_admin: AccessAdmin, request: HttpRequest) -> AccessAdmin | None:
+    """The admin of incidents on the same site, for those who may see them."""
+    site = model_admin.admin_site
+    found = site.get_model_admin(Incident) if site.is_registered(Incident) else None
+    return found if isinstance(found, AccessAdmin) and found.may(request, Action.VIEW) else None
+
+
+def open_incidents(model_admin: AccessAdmin, request: HttpRequest) -> Coalesce:
+    """How many open incidents this request may see: an aggregate, also over no rows at all."""
+    found = incident_admin(model_admin, request)
+    if found is None:
+        return Coalesce(Max(Value(0)), Value(0))
+    seen = found.get_queryset(request).order_by().filter(open_key__isnull=False)
+    count = Subquery(seen.values(one=Value(1)).annotate(n=Count("pk")).values("n"))
+    return Coalesce(Max(count), count, Value(0))
+
+
 def fragment_context(model_admin: AccessAdmin, request: HttpRequest) -> dict[str, Any]:
     """What every template of the tasks' admin reads, fragments included."""
     request.current_app = model_admin.admin_site.name
+    incidents = incident_admin(model_admin, request)
     return {
         "opts": model_admin.opts,
         "now": machinery_of(request).now,
@@ -89,8 +109,18 @@ def fragment_context(model_admin: AccessAdmin, request: HttpRequest) -> dict[str
         "can_run": model_admin.may(request, Action.RUN),
         "list_url": list_url(model_admin),
         "beat_url": beat_url(model_admin, request),
+        "incidents_url": list_url(incidents) if incidents else "",
+        "tasks_url": _tasks_url(model_admin, request),
         "rights": rights(model_admin, request),
     }
+
+
+def _tasks_url(model_admin: AccessAdmin, request: HttpRequest) -> str:
+    """The list of tasks, for those who may see it: of incidents people may see more than of tasks."""
+    site = model_admin.admin_site
+    found = site.get_model_admin(ScheduledTask) if site.is_registered(ScheduledTask) else None
+    may = found is not None and found.has_view_permission(request)
+    return admin_url(model_admin, "scheduled_tasks_scheduledtask_changelist") if may else ""
 
 
 def page_context(model_admin: AccessAdmin, request: HttpRequest) -> dict[str, Any]:

@@ -118,6 +118,22 @@ def _formatted(moment: datetime, zone: ZoneInfo, pattern: str, language: str | N
     return date_format(in_zone(moment, zone), pattern)
 
 
+def clock_of_day(moment: datetime, now: datetime, zone: ZoneInfo) -> str:
+    """``"10:45:00"``, with the day when it is not that of ``now``: ``"18 Nov, 10:45:00"``."""
+    return _with_day(clock(moment, zone), moment, now, zone)
+
+
+def minute_of_day(moment: datetime, now: datetime, zone: ZoneInfo) -> str:
+    """The same to the minute: ``"10:45"``."""
+    text = _formatted(moment, zone, pgettext("date format", "H:i"), get_language())
+    return _with_day(text, moment, now, zone)
+
+
+def _with_day(text: str, moment: datetime, now: datetime, zone: ZoneInfo) -> str:
+    is_today = in_zone(moment, zone).date() == in_zone(now, zone).date()
+    return text if is_today else f"{day(moment, zone)}, {text}"
+
+
 def day(moment: datetime, zone: ZoneInfo) -> str:
     """``"18 Nov"``, with the year when it is another one than now's."""
     local = in_zone(moment, zone)

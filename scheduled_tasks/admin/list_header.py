@@ -37,11 +37,15 @@ class Count:
 
 
 class ListHeader:
-    """The header of a list; ``counts`` by flag, ``query`` are the list's own parameters."""
+    """The header of a list; ``counts`` by flag, ``query`` are the list's own parameters.
+
+    ``counts["open_incidents"]`` are those of tasks and of the machinery.
+    """
 
     def __init__(self, machinery: Machinery, counts: Mapping[str, int], query: QueryDict) -> None:
         self.machinery = machinery
         self.counts = counts
+        self.open_incidents = counts.get("open_incidents", 0)
         self._query = query
 
     @cached_property

@@ -16,7 +16,7 @@ from django.utils.translation import gettext as _
 from django_celery_beat.models import PeriodicTask
 
 from ..access import Action, allowed
-from ..models import ScheduledTask
+from ..models import Incident, ScheduledTask
 from ..operations import Actor, AuditEntry
 
 View = TypeVar("View", bound=Callable[..., HttpResponseBase])
@@ -107,8 +107,8 @@ class AccessAdmin(ModelAdmin):
     def actor(self, request: HttpRequest) -> Actor:
         """The request's user, with Django's own history as the log."""
 
-        def log(task: ScheduledTask, entry: AuditEntry) -> None:
-            self.log_change(request, task, entry.change_message)
+        def log(about: ScheduledTask | Incident, entry: AuditEntry) -> None:
+            self.log_change(request, about, entry.change_message)
 
         return Actor(name=request.user.get_username() or f"#{request.user.pk}", log=log)
 

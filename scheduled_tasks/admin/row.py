@@ -20,6 +20,7 @@ from ..reading.tasks import ListedTask, State
 from ..reasons import Code
 from . import formats
 from .badges import FLAG_ICONS, TRIGGER_ICONS, Moment, Progress, StatusBadge, started_by
+from .incident_row import IncidentMark, IncidentRow, mark_of
 from .run_bars import recent_bars, spoken
 
 FAR_FROM_USUAL = 2.0
@@ -245,6 +246,19 @@ class TaskRow:
         """How far the run under way says it is."""
         run = self.listed.open_run
         return Progress.of(run) if run is not None and self.listed.is_running else None
+
+    # Incidents
+
+    @cached_property
+    def incidents(self) -> list[IncidentRow]:
+        """Its open incidents."""
+        zone = schedules.current_zone()
+        return [IncidentRow(each, zone, self.now) for each in self.listed.incidents]
+
+    @property
+    def incident_mark(self) -> IncidentMark | None:
+        """What the list shows of them."""
+        return mark_of(self.incidents)
 
     # Runs
 

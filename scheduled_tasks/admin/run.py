@@ -74,9 +74,7 @@ class RunRow:
         self.details = RunDetails(full, zone, now) if full else None
         at = run.started_at or run.scheduled_for or run.queued_at
         self.iso = at.isoformat()
-        self.started = formats.clock(at, zone)
-        if formats.in_zone(at, zone).date() != formats.in_zone(now, zone).date():
-            self.started = f"{formats.day(at, zone)}, {self.started}"
+        self.started = formats.clock_of_day(at, now, zone)
         self.relative = formats.relative(at, now)
         self.exact = formats.exact(at, zone)
         self.since = run.started_at.isoformat() if run.is_open and run.started_at else ""

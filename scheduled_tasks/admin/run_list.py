@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlencode
 
-from django.db.models import QuerySet
+from django.db.models import Model, QuerySet
 from django.http import HttpRequest, HttpResponse, QueryDict
 from django.template.response import TemplateResponse
 from django.utils.functional import Promise
@@ -23,6 +23,8 @@ from .run import RunRow, as_listed, whole_number
 
 if TYPE_CHECKING:
     from .runs import TaskRunAdmin
+
+Row = TypeVar("Row", bound=Model)
 
 PER_PAGE = 50
 
@@ -117,7 +119,7 @@ def show_runs(
     filters, now = list_filters(request), machinery_of(request).now
     before, after = (whole_number(request.GET.get(name, "")) for name in ("before", "after"))
     runs = as_listed(filters.apply(model_admin.get_queryset(request), now))
-    found, has_newer, has_older = _page(runs, before, after)
+    found, has_newer, has_older = newest_page(runs, before, after)
     context = {
         **page_context(model_admin, request),
         "title": _("Task runs"),
@@ -131,12 +133,12 @@ def show_runs(
     return TemplateResponse(request, "admin/scheduled_tasks/run_list.html", context)
 
 
-def _page(runs: QuerySet[TaskRun], before: int | None, after: int | None) -> tuple[list[TaskRun], bool, bool]:
-    """The runs before or after a run's id, and whether there are newer and older ones."""
+def newest_page(rows: QuerySet[Row], before: int | None, after: int | None) -> tuple[list[Row], bool, bool]:
+    """The rows before or after an id, newest first, and whether there are newer and older ones."""
     if after:
-        found = list(runs.filter(pk__gt=after).order_by("id")[: PER_PAGE + 1])
+        found = list(rows.filter(pk__gt=after).order_by("id")[: PER_PAGE + 1])
         return found[:PER_PAGE][::-1], len(found) > PER_PAGE, True
-    found = list((runs.filter(pk__lt=before) if before else runs)[: PER_PAGE + 1])
+    found = list((rows.filter(pk__lt=before) if before else rows)[: PER_PAGE + 1])
     return found[:PER_PAGE], bool(before), len(found) > PER_PAGE
 
 

@@ -17,8 +17,9 @@ from django.utils.translation import pgettext
 
 from ..models import Flag, ScheduledTaskQuerySet, TaskRun, urgency
 from ..reading.tasks import listed_tasks
-from .context import machinery_of
+from .context import machinery_of, open_incidents
 from .list_header import STATE, ListHeader
+from .permissions import AccessAdmin
 from .row import TaskRow
 
 
@@ -81,7 +82,9 @@ class TaskChangeList(ChangeList):
 
     def get_results(self, request: HttpRequest) -> None:
         now, known_tasks = self.machinery.now, self.machinery.known_tasks
-        counts = cast(ScheduledTaskQuerySet, self.root_queryset).flag_counts(now, known_tasks)
+        incidents = open_incidents(cast(AccessAdmin, self.model_admin), request)
+        tasks = cast(ScheduledTaskQuerySet, self.root_queryset)
+        counts = tasks.flag_counts(now, known_tasks, open_incidents=incidents)
         self.header = ListHeader(self.machinery, counts, request.GET)
         if not self.queryset.query.where:  # every task of the header is listed
             self.queryset.known_count = counts["total"]
@@ -100,7 +103,7 @@ class TaskChangeList(ChangeList):
         """What is shown around the rows."""
         header = self.header
         above = header.count_links, header.problems, header.healthy, header.processes
-        return *above, self.result_count, self.page_links
+        return *above, header.open_incidents, self.result_count, self.page_links
 
     @property
     def heads(self) -> list[tuple[str, dict[str, Any]]]:

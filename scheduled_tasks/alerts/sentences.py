@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
@@ -18,7 +18,16 @@ Sentence = Callable[["IncidentFacts", int], str]
 """Makes the sentence about one incident; the number says how often its trouble came."""
 
 
-def name_of(incident: IncidentFacts) -> str:
+class Named(Protocol):
+    """An incident, or facts of one."""
+
+    @property
+    def kind(self) -> str: ...
+    @property
+    def subject(self) -> str: ...
+
+
+def name_of(incident: Named) -> str:
     """What is wrong with what, in a few words."""
     names = {
         "failing": _("Failing: %(subject)s"),

@@ -1,1 +1,1 @@
-"""Troubles that last: who has one, since when, and who is to be told of it."""
+"""Troubles that last: who has one, since when, who is to be told of it, and why nobody was."""

@@ -1,4 +1,4 @@
-"""Which notices arise: who is told of an incident's opening and end, and why nobody is.
+"""Which notices arise: who is told of an incident's opening and end, and who is not.
 
 A notice is made in the transaction that writes its incidents. Only :mod:`..alerts.sender` changes it later.
 """
@@ -23,10 +23,8 @@ from ..models import (
     Notice,
     NoticeEvent,
     NoticeState,
-    ScheduledTask,
     TaskState,
     database,
-    database_now,
 )
 from .ledger import Changes
 
@@ -55,7 +53,8 @@ class Untold(TextChoices):
     MUTED = "muted", _("It is muted.")
     KIND_NOT_ALERTED = "kind_not_alerted", _("The task alerts on other kinds of trouble only.")
     BELOW_ALERT_AFTER = "below_alert_after", _("There were not enough failures in a row yet.")
-    WAITING = "waiting", _("It comes and goes. It is told once it lasts, or in the hourly summary.")
+    WAITING = "waiting", _("It came back within an hour. It is told once it has lasted five minutes.")
+    FLAPPING = "flapping", _("It comes and goes. The hourly summary tells of it.")
     CHANNEL_FAILING = "channel_failing", _("No channel has taken the message yet.")
 
 
@@ -121,7 +120,7 @@ def verdict(incident: Incident, state: TaskState, past: Past, now: datetime) -> 
     if refused:
         return Untold(refused)
     if past.is_flapping(incident.key, now):
-        return Untold.WAITING
+        return Untold.FLAPPING
     before = [each for each in past.before(incident) if not is_alerted(each, state)]
     lately = [each for each in before if each.opened_at > now - SPAN]
     if len(lately) + 1 >= FLAPPING_FROM:
@@ -264,19 +263,3 @@ def told_of_open() -> dict[int, list[Told]]:
         if Told(*channel) not in told:
             told.append(Told(*channel))
     return found
-
-
-def why_untold(incident: Incident) -> Untold | str:
-    """Why nobody was told of an open incident: empty when somebody was, or is about to be."""
-    notices = [notice for notice in incident.notices.all() if notice.event in OPENING]
-    if notices:
-        heard = any(each.state == NoticeState.SENT or not each.attempts for each in notices)
-        return "" if heard else Untold.CHANNEL_FAILING
-    task = ScheduledTask.objects.select_related("scheduled_state").filter(pk=incident.task_id or 0).first()
-    now = database_now()
-    found = verdict(
-        incident, TaskState() if task is None else task.state, Past.read([incident.key], now), now
-    )
-    if isinstance(found, Untold):
-        return found
-    return "" if channels_for(incident.owner) else Untold.NO_CHANNEL

@@ -48,7 +48,7 @@ def _tasks(machinery: Machinery, waiting: list[Waiting]) -> Metrics:
     streak = _gauge("task_failure_streak", "Outcomes in a row that were no success.", "task")
     late = _gauge("task_late_seconds", "How long a start is overdue; 0 while it is not late.", "task")
     enabled = _gauge("task_enabled", "Whether it is enabled.", "task")
-    flags = {flag: _gauge(f"task_{flag}", f"Whether it is {flag}.", "task") for flag in Flag}
+    flags = {flag: _gauge(f"task_{flag}", f"Whether it has the flag {flag}.", "task") for flag in Flag}
     waits_since = {each.task_id: each.since for each in sorted(waiting, key=_since, reverse=True)}
     for task in measured_tasks(machinery):
         name = [task.name]

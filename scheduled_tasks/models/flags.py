@@ -16,6 +16,7 @@ from django.utils.translation import gettext_lazy as _
 
 from ..conf import settings
 from .clock import UtcNow
+from .incidents import Incident
 from .runs import OPEN, OUTCOMES, UNDER_WAY, Status, TaskRun
 from .tasks import TaskState
 
@@ -38,6 +39,7 @@ class Flag(models.TextChoices):
     SLOW = "slow", _("slow")
     PAUSED = "paused", _("paused")
     BROKEN = "broken", _("broken")
+    INCIDENT = "incident", _("with an incident")
 
 
 def running(now: Now, known_tasks: KnownTasks) -> Condition:
@@ -87,6 +89,11 @@ def broken(now: Now, known_tasks: KnownTasks) -> Condition:
     return unschedulable | (Q(enabled=True) & ~Q(task__in=sorted(known_tasks)))
 
 
+def incident(now: Now, known_tasks: KnownTasks) -> Condition:
+    """The task has an open incident."""
+    return Q(pk__in=Incident.objects.open().filter(task__isnull=False).values("task_id"))
+
+
 CONDITIONS: dict[Flag, Callable[[Now, KnownTasks], Condition]] = {
     Flag.RUNNING: running,
     Flag.FAILING: failing,
@@ -94,6 +101,7 @@ CONDITIONS: dict[Flag, Callable[[Now, KnownTasks], Condition]] = {
     Flag.SLOW: slow,
     Flag.PAUSED: paused,
     Flag.BROKEN: broken,
+    Flag.INCIDENT: incident,
 }
 
 

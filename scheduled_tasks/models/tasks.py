@@ -85,15 +85,17 @@ class ScheduledTaskQuerySet(models.QuerySet["ScheduledTask"]):
 
         return self.filter(flags.condition(flag, now, known_tasks))
 
-    def flag_counts(self, now: Now, known_tasks: KnownTasks) -> dict[str, int]:
-        """How many tasks there are (``total``), and how many have each flag: one statement."""
+    def flag_counts(
+        self, now: Now, known_tasks: KnownTasks, **more: models.Aggregate | models.Func
+    ) -> dict[str, int]:
+        """How many tasks there are (``total``), how many have each flag, and ``more``: one statement."""
         from . import flags
 
         counts = {
             flag.value: models.Count("pk", filter=flags.condition(flag, now, known_tasks))
             for flag in flags.Flag
         }
-        return self.order_by().aggregate(total=models.Count("pk"), **counts)
+        return self.order_by().aggregate(total=models.Count("pk"), **counts, **more)
 
 
 class ScheduledTask(PeriodicTask):

@@ -1,4 +1,4 @@
-"""What a person can do to a task: the only writers of a person's intent.
+"""What a person can do to a task or an incident: the only writers of a person's intent.
 
 Each operation takes the task's row lock, changes everything or nothing, and reports it to the actor's log
 inside the same transaction. Call them outside a transaction: a run's row must be committed before its
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from .audit import AuditEntry, Event
 from .changes import disable, enable, reschedule, reschedule_interval, reset, schedule_token, skip_next
+from .incidents import MuteSpan, acknowledge, mute, unmute
 from .locking import Actor, Conflict, Refused
 from .runs import cancel, retry, run_now
 
@@ -17,10 +18,13 @@ __all__ = [
     "AuditEntry",
     "Conflict",
     "Event",
+    "MuteSpan",
     "Refused",
+    "acknowledge",
     "cancel",
     "disable",
     "enable",
+    "mute",
     "reschedule",
     "reschedule_interval",
     "reset",
@@ -28,4 +32,5 @@ __all__ = [
     "run_now",
     "schedule_token",
     "skip_next",
+    "unmute",
 ]

@@ -12,10 +12,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from django.db.models import TextChoices
+from django.utils import timezone
+from django.utils.dateparse import parse_datetime
+from django.utils.formats import date_format
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import override
 
 from ..declarations.fields import FIELDS
+from ..models import Incident, IncidentKind, word_of
 from ..reasons import sentence
 
 KEY = "scheduled_tasks"
@@ -36,6 +40,14 @@ class Event(TextChoices):
     RUN_NOW = "run_now", _("Run now.")
     RETRIED = "retried", _("Retry of run %(id)s.")
     CANCELLED = "cancelled", _("Cancelled run %(id)s.")
+    ACKNOWLEDGED = "acknowledged", _("Acknowledged incident %(id)s (%(kind)s).")
+    ACKNOWLEDGED_WITH_NOTE = (
+        "acknowledged_with_note",
+        _("Acknowledged incident %(id)s (%(kind)s): %(note)s"),
+    )
+    MUTED = "muted", _("Muted incident %(id)s (%(kind)s) until %(until)s.")
+    MUTED_FOR_GOOD = "muted_for_good", _("Muted incident %(id)s (%(kind)s) until it is resolved.")
+    UNMUTED = "unmuted", _("Unmuted incident %(id)s (%(kind)s).")
 
 
 @dataclass(frozen=True)
@@ -58,6 +70,10 @@ class AuditEntry:
             params["fields"] = ", ".join(
                 str(FIELDS[name].label if name in FIELDS else name) for name in names
             )
+        if isinstance(kind := params.get("kind"), str):
+            params["kind"] = word_of(IncidentKind, kind)
+        if isinstance(until := params.get("until"), str):
+            params["until"] = _moment(until)
         return sentence(self.event.label, params)
 
     @classmethod
@@ -74,6 +90,21 @@ class AuditEntry:
 def changed(event: Event, fields: Sequence[str], /, **params: Any) -> AuditEntry:
     """A change of the task's ``fields``, which are given by msgids."""
     return AuditEntry(event, params, {"changed": {"fields": list(fields)}})
+
+
+def of_incident(event: Event, incident: Incident, fields: Sequence[str], **params: Any) -> AuditEntry:
+    """A change of an incident's ``fields``, which are given by msgids."""
+    changes = {"fields": list(fields), "name": "incident", "object": f"#{incident.pk}"}
+    return AuditEntry(event, {"id": incident.pk, "kind": incident.kind, **params}, {"changed": changes})
+
+
+def _moment(stored: str) -> str:
+    """A stored time as it is read: in the current time zone, to the minute."""
+    at = parse_datetime(stored)
+    if at is None:
+        return stored
+    local = timezone.localtime(at)
+    return f"{date_format(local, 'Y-m-d H:i')} {local.tzname()}"
 
 
 def reset_to_default(fields: Sequence[str]) -> AuditEntry:

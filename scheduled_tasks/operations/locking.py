@@ -12,19 +12,21 @@ from django.db.models import F
 from django.utils.translation import gettext as _
 
 from ..masking import printable
-from ..models import ScheduledTask, TaskRun, TaskRunQuerySet, TaskState, database
+from ..models import Incident, ScheduledTask, TaskRun, TaskRunQuerySet, TaskState, database
 from .audit import AuditEntry
 
 
 @dataclass(frozen=True)
 class Actor:
-    """Who acts: ``name`` is kept with runs; ``log`` writes a task and what was done to an audit trail.
+    """Who acts: ``name`` is kept with runs; ``log`` writes what was done to a task to an audit trail.
+
+    What is done to an incident is written to its task, or to the incident itself when that has no task.
 
     A project's user names may be of any type: ``name`` is made a text of at most 150 characters.
     """
 
     name: str
-    log: Callable[[ScheduledTask, AuditEntry], None]
+    log: Callable[[ScheduledTask | Incident, AuditEntry], None]
 
     def __post_init__(self) -> None:
         text = "" if self.name is None else printable(str(self.name)).strip()
@@ -36,7 +38,7 @@ class Refused(Exception):
 
     ``code`` is one of ``"gone"``, ``"overlap"``, ``"arguments"``, ``"broker"``, ``"message"``,
     ``"unknown_task"``, ``"timezone"``, ``"kind"``, ``"conflict"``, ``"no_default"``, ``"declaration"``,
-    ``"ended"``, ``"pool"``, ``"invalid"``.
+    ``"ended"``, ``"pool"``, ``"invalid"``, ``"span"``.
     ``run`` is the run concerned, where there is one.
     """
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from statistics import median
@@ -21,6 +22,7 @@ from ..models import (
     UNDER_WAY,
     CodeDefault,
     Flag,
+    Incident,
     ScheduledTask,
     ScheduledTaskQuerySet,
     Status,
@@ -30,7 +32,7 @@ from ..reasons import NO_REASON, Code, Reason
 from ..schedules import Unschedulable
 from .machinery import Machinery
 from .recent_runs import RECENT_RUNS, RecentRun, recent_runs
-from .version import stored_task
+from .version import INCIDENT_SHOWN, stored_task
 
 USUAL_NEEDS = 5
 """Successful recent runs needed before a duration is called usual."""
@@ -64,6 +66,9 @@ class ListedTask:
     next_run_at: datetime | None
     problem: Reason
     """Why it cannot run, if so."""
+
+    incidents: Sequence[Incident] = ()
+    """Its open incidents, oldest first."""
 
     @property
     def state(self) -> TaskState:
@@ -183,6 +188,8 @@ class ListedTask:
             self.next_run_at,
             self.next_run_at is not None and self.next_run_at <= now,
             self.problem,
+            [[getattr(each, name) for name in INCIDENT_SHOWN] for each in self.incidents],
+            [each.is_muted(now) for each in self.incidents],
             get_language(),
         )
         return f"{crc32(repr(shown).encode()):08x}"
@@ -196,17 +203,38 @@ def tasks() -> ScheduledTaskQuerySet:
 def listed_tasks(
     queryset: ScheduledTaskQuerySet, machinery: Machinery, runs: int = RECENT_RUNS
 ) -> list[ListedTask]:
-    """These tasks with that many of their newest runs: two statements for up to a hundred."""
+    """These tasks with that many of their newest runs: two statements for up to a hundred.
+
+    Where any has an open incident, one more reads those.
+    """
     flagged = queryset.with_schedules().with_flags(machinery.now, machinery.known_tasks)
     found = list(flagged.annotate(stored=stored_task()))
     recent = recent_runs([task.pk for task in found], runs)
     has_older = [task.pk for task in found if task.outcome_status and not _outcome(recent[task.pk])]  # type: ignore[attr-defined]
     outcomes = recent_runs(has_older, 1, OUTCOMES)
-    return [_listed(task, machinery, recent[task.pk], outcomes.get(task.pk, [])) for task in found]
+    troubled = [task.pk for task in found if task.is_incident]  # type: ignore[attr-defined]
+    incidents = open_incidents_of(troubled)
+    return [
+        _listed(task, machinery, recent[task.pk], outcomes.get(task.pk, []), incidents.get(task.pk, ()))
+        for task in found
+    ]
+
+
+def open_incidents_of(task_ids: Collection[int]) -> Mapping[int, Sequence[Incident]]:
+    """The open incidents of these tasks, oldest first; one statement, none for no tasks."""
+    found: dict[int, list[Incident]] = defaultdict(list)
+    if task_ids:
+        for incident in Incident.objects.open().filter(task__in=task_ids).order_by("pk"):
+            found[incident.task_id or 0].append(incident)
+    return found
 
 
 def _listed(
-    task: ScheduledTask, machinery: Machinery, recent: Sequence[RecentRun], older: Sequence[RecentRun]
+    task: ScheduledTask,
+    machinery: Machinery,
+    recent: Sequence[RecentRun],
+    older: Sequence[RecentRun],
+    incidents: Sequence[Incident],
 ) -> ListedTask:
     next_run_at, problem = next_run(task, machinery.now)
     known = machinery.known_tasks
@@ -219,6 +247,7 @@ def _listed(
         outcome=_outcome([*recent, *older]),
         next_run_at=next_run_at,
         problem=problem,
+        incidents=incidents,
     )
 
 

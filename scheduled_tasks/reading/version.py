@@ -18,7 +18,7 @@ from django.db.models.functions import Coalesce, JSONArray
 from django_celery_beat.models import PeriodicTask, PeriodicTasks
 
 from ..conf import settings
-from ..models import SOFT, Flag, ScheduledTask, TaskRun, UtcNow
+from ..models import SOFT, Flag, Incident, ScheduledTask, TaskRun, UtcNow
 from ..models.flags import annotation
 from ..models.tasks import RELATED
 from ..upkeep.heartbeat import STALE_AFTER
@@ -29,6 +29,12 @@ NO_TASK, LISTED = 0, -1
 """Ids that no task has."""
 
 NOT_SHOWN = {"last_run_at", "total_run_count", "date_changed", "accounted_until", "enabled_since"}
+
+INCIDENT_SHOWN = (
+    "pk", "run_count", "acknowledged_by", "acknowledged_at", "note",
+    "muted_until", "muted_for_good", "muted_by",
+)  # fmt: skip
+"""What of an open incident is shown beside its task, besides what never changes."""
 
 NEWEST = 10_000
 """How many of the newest runs are looked through for ends that were concluded from silence."""
@@ -70,7 +76,13 @@ def compiled_statement(
 
     Kept, because Django takes ten times longer to write it than a database to answer it.
     """
-    parts = (_listed([LISTED]), _open_runs([LISTED]), processes_part(), _totals())
+    parts = (
+        _listed([LISTED]),
+        _open_runs([LISTED]),
+        _open_incidents([LISTED]),
+        processes_part(),
+        _totals(),
+    )
     statement = parts[0].using(alias).union(*parts[1:], all=True)
     sql, params = statement.query.get_compiler(alias).as_sql()
     return sql.split("%s"), list(params)
@@ -94,6 +106,12 @@ def _open_runs(task_ids: Sequence[int]) -> QuerySet[Any, Any]:
     return part(listed, "run", "id", "status", "progress", "process_id")
 
 
+def _open_incidents(task_ids: Sequence[int]) -> QuerySet[Any, Any]:
+    # By the index of open incidents, as above: a task may have had thousands.
+    listed = Incident.objects.open().annotate(listed=Coalesce("task_id", 0)).filter(listed__in=task_ids)
+    return part(listed, "incident", *INCIDENT_SHOWN, is_true(muted_until__gt=UtcNow()))
+
+
 def processes_part() -> QuerySet[Any, Any]:
     """Which processes there are, who leads, and how each is doing."""
     now = UtcNow()
@@ -110,14 +128,16 @@ def _totals() -> QuerySet[Any, Any]:
     """What the header counts and which rows there are, listed or not."""
     tasks, runs, now = ScheduledTask.objects, TaskRun.objects, UtcNow()
     newest, oldest = (Subquery(runs.order_by(order).values("pk")[:1]) for order in ("-pk", "pk"))
-    counted = (Flag.RUNNING, Flag.LATE, Flag.SLOW, Flag.BROKEN)
+    counted = (Flag.RUNNING, Flag.LATE, Flag.SLOW, Flag.BROKEN, Flag.INCIDENT)
     by_flag = [_count(tasks.flagged(flag, now, None)) for flag in counted]
+    incidents = _count(Incident.objects.open())
     concluded = runs.filter(status__in=sorted(SOFT), pk__gt=newest - NEWEST)
     edited = Subquery(PeriodicTasks.objects.values("last_update")[:1])
     sync_error = Subquery(sync_errors()[:1])
     shown = (
         *(Count("pk"), Max("pk"), newest, oldest, _count(runs.open()), _count(concluded), edited, sync_error),
         *by_flag,
+        incidents,
     )
     return part(tasks.values(kind=Value("total")), "total", *shown)
 

@@ -13,9 +13,11 @@ from django.http import HttpRequest
 from django.test import Client
 from django.urls import clear_url_caches, path
 
-from scheduled_tasks.admin import ScheduledTaskAdmin, TaskRunAdmin
+from scheduled_tasks.access import Action
+from scheduled_tasks.admin import IncidentAdmin, ScheduledTaskAdmin, TaskRunAdmin
 from scheduled_tasks.admin.task_list import StateFilter
-from scheduled_tasks.models import ScheduledTask, Status, TaskRun
+from scheduled_tasks.models import Incident, ScheduledTask, Status, TaskRun
+from tests.alerts.rows import make_incident
 from tests.factories import make_run, make_task
 
 pytestmark = pytest.mark.django_db
@@ -66,18 +68,27 @@ class OwnRuns(TaskRunAdmin):
         return super().get_queryset(request).filter(name__startswith=request.user.get_username())
 
 
+class AnybodysTasks(ScheduledTaskAdmin):
+    """A rule of its own for who may change tasks."""
+
+    def may(self, request: HttpRequest, action: Action) -> bool:
+        return action == Action.VIEW or request.user.get_username() == "anna"
+
+
 def site(
     name: str, model_admin: type[ScheduledTaskAdmin], run_admin: type[TaskRunAdmin] = TaskRunAdmin
 ) -> admin.AdminSite:
     made = admin.AdminSite(name=name)
     made.register(ScheduledTask, model_admin)
     made.register(TaskRun, run_admin)
+    made.register(Incident, IncidentAdmin)
     return made
 
 
 KINDS = {"by-filter": ByFilter, "by-search": BySearch, "by-queryset": ByQueryset}
 urlpatterns = [
     *(path(f"{name}/", site(name, kind).urls) for name, kind in KINDS.items()),
+    path("by-rule/", site("by-rule", AnybodysTasks).urls),
     path("own-runs/", site("own-runs", ByQueryset, OwnRuns).urls),
     path("admin/", admin.site.urls),
 ]
@@ -172,7 +183,7 @@ def test_no_page_imports_a_task_module(monkeypatch: pytest.MonkeyPatch) -> None:
     base = "/admin/scheduled_tasks/"
     at = f"{base}scheduledtask/{run.task_id}/"
     tails = ("change/", "schedule/", "schedule/preview/", "pause/", "runs/new/", "history/")
-    pages = ("scheduledtask/", "scheduledtask/rows/", "scheduledtask/timeline/", "taskrun/")
+    pages = ("scheduledtask/", "scheduledtask/rows/", "scheduledtask/timeline/", "taskrun/", "incident/")
     found = [
         *(at + tail for tail in tails),
         *(base + page for page in pages),
@@ -199,3 +210,52 @@ def test_runs_that_a_user_may_not_see_are_nowhere(settings: Any) -> None:
         run.status,
         queued.status,
     ]
+
+
+def test_incidents_of_tasks_that_a_user_may_not_see_are_nowhere() -> None:
+    theirs = make_incident("anna's")
+    base, bert = "/own-runs/scheduled_tasks/incident/", client_of("bert")
+    at = f"{base}{theirs.pk}/"
+    assert "the source does not answer" in client_of("anna").get(f"{at}change/").content.decode()
+    assert "anna" not in bert.get(base).content.decode()
+    assert "?state=open" not in bert.get("/own-runs/scheduled_tasks/scheduledtask/").content.decode()
+    assert bert.get(f"{at}change/").status_code == 404
+    for tail, sent in (("acknowledge", {}), ("mute", {"span": "hour"}), ("unmute", {})):
+        assert bert.post(f"{at}{tail}/", sent).status_code == 404, tail
+    theirs.refresh_from_db()
+    assert (theirs.acknowledged_by, theirs.muted_by) == ("", "")
+
+
+def test_runs_that_a_user_may_not_see_are_in_no_story() -> None:
+    theirs = make_incident("bert's")
+    TaskRun.objects.update(name="anna's")
+    text = client_of("bert").get(f"/own-runs/scheduled_tasks/incident/{theirs.pk}/change/").content.decode()
+    assert "the source does not answer" not in text
+    assert f"/taskrun/{theirs.first_run_id}/" not in text
+
+
+def test_a_rule_for_tasks_holds_for_their_incidents() -> None:
+    incident = make_incident()
+    at = f"/by-rule/scheduled_tasks/incident/{incident.pk}/"
+    anna, bert = client_of("anna"), client_of("bert")
+    assert "Acknowledge" not in bert.get(f"{at}change/").content.decode()
+    assert bert.post(f"{at}acknowledge/").status_code == 403
+    assert anna.post(f"{at}acknowledge/").status_code == 303
+
+
+def test_a_site_without_incidents_shows_no_way_to_them() -> None:
+    make_incident("root's")
+    without = admin.AdminSite(name="without")
+    without.register(ScheduledTask, ScheduledTaskAdmin)
+    without.register(TaskRun, TaskRunAdmin)
+    urlpatterns.append(path("without/", without.urls))
+    try:
+        clear_url_caches()
+        root = client_of("root")
+        task = ScheduledTask.objects.get()
+        for tail in ("", f"{task.pk}/change/"):
+            text = root.get(f"/without/scheduled_tasks/scheduledtask/{tail}").content.decode()
+            assert "/incident/" not in text
+    finally:
+        urlpatterns.pop()
+        clear_url_caches()

@@ -6,11 +6,10 @@ The addresses come from the URL resolver, so that a new one without an expectati
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from datetime import timedelta
 from html.parser import HTMLParser
 from typing import Any
 from urllib.parse import urljoin, urlsplit
-from uuid import uuid4
 
 import pytest
 from django.contrib import admin
@@ -22,104 +21,40 @@ from django.test import Client
 from django.urls import Resolver404, resolve, reverse
 from django_celery_beat.models import CrontabSchedule, PeriodicTask
 
-from scheduled_tasks.models import CodeDefault, ScheduledTask, Source, Status, TaskRun, TaskState
+from scheduled_tasks.models import (
+    CodeDefault,
+    Incident,
+    ScheduledTask,
+    Source,
+    Status,
+    TaskRun,
+    TaskState,
+    database_now,
+)
 from scheduled_tasks.operations import publishing
+from tests.admin.addresses import (
+    ADDRESSES,
+    CHANGE,
+    ENDED,
+    INCIDENT,
+    INCIDENTS,
+    NO_ONE,
+    NOBODY,
+    OPEN,
+    PEOPLE,
+    PERMISSIONS,
+    POLICIES,
+    RUN,
+    STAFF,
+    TASK,
+    VIEW,
+    WAYS,
+    Ask,
+    Rows,
+)
 from tests.factories import make_run, make_task
 
 pytestmark = pytest.mark.django_db
-
-VIEW, CHANGE, RUN, NOBODY, STAFF = "view", "change", "run", "nobody", "staff"
-WAYS = {"plain": {}, "script": {"ST-Request": "1"}}
-
-
-@dataclass(frozen=True)
-class Ask:
-    """A request: what it needs, what it sends, and whether it changes anything when allowed."""
-
-    needs: str | None
-    data: dict[str, Any] = field(default_factory=dict)
-    changes: bool = False
-
-
-METHOD_NOT_ALLOWED = Ask(None)
-READ = Ask(VIEW)
-NEVER = Ask(NOBODY)
-SCHEDULE = {"cron": "0 4 * * *", "zone": "UTC"}
-ALL = {"index": "0", "select_across": "1", "_selected_action": "1"}
-NO_ONE, TASK, ENDED, OPEN = "", "task", "ended run", "open run"
-Rows = dict[str, Any]
-
-ADDRESSES: dict[str, tuple[str, Ask, list[Ask]]] = {
-    # address: (whose, what GET is, what POST is)
-    "scheduledtask_changelist": (
-        NO_ONE,
-        READ,
-        [
-            Ask(VIEW, {**ALL, "action": ""}),
-            Ask(CHANGE, {**ALL, "action": "disable_selected"}, changes=True),
-            Ask(CHANGE, {**ALL, "action": "enable_selected"}, changes=True),
-            Ask(RUN, {**ALL, "action": "run_selected"}, changes=True),
-            Ask(NOBODY, {**ALL, "action": "delete_selected", "post": "yes"}),
-        ],
-    ),
-    "scheduledtask_rows": (NO_ONE, READ, [METHOD_NOT_ALLOWED]),
-    "scheduledtask_timeline": (NO_ONE, READ, [METHOD_NOT_ALLOWED]),
-    "scheduledtask_change": (TASK, READ, [Ask(VIEW, {"name": "x", "enabled": ""})]),
-    "scheduledtask_history": (TASK, READ, [READ]),
-    "scheduledtask_schedule": (TASK, Ask(CHANGE), [Ask(CHANGE, SCHEDULE, changes=True)]),
-    "scheduledtask_preview": (TASK, Ask(CHANGE, SCHEDULE), [METHOD_NOT_ALLOWED]),
-    "scheduledtask_enabled": (
-        TASK,
-        METHOD_NOT_ALLOWED,
-        [Ask(CHANGE, {"enabled": "0", "note": "why"}, changes=True)],
-    ),
-    "scheduledtask_pause": (TASK, Ask(CHANGE), [METHOD_NOT_ALLOWED]),
-    "scheduledtask_skip": (TASK, METHOD_NOT_ALLOWED, [Ask(CHANGE, {"skip": "1"}, changes=True)]),
-    "scheduledtask_default": (TASK, METHOD_NOT_ALLOWED, [Ask(CHANGE, changes=True)]),
-    "scheduledtask_runs": (TASK, METHOD_NOT_ALLOWED, [Ask(RUN, {"run": str(uuid4())}, changes=True)]),
-    "scheduledtask_new_run": (TASK, Ask(RUN), [METHOD_NOT_ALLOWED]),
-    "scheduledtask_add": (NO_ONE, NEVER, [Ask(NOBODY, {"name": "new"})]),
-    "scheduledtask_delete": (TASK, NEVER, [Ask(NOBODY, {"post": "yes"})]),
-    "scheduledtask": (TASK, Ask(STAFF), [Ask(STAFF)]),
-    "taskrun_changelist": (NO_ONE, READ, [Ask(NOBODY, {**ALL, "action": "delete_selected", "post": "yes"})]),
-    "taskrun_export": (NO_ONE, READ, [METHOD_NOT_ALLOWED]),
-    "taskrun_change": (ENDED, READ, [Ask(VIEW, {"name": "x", "status": "failed"})]),
-    "taskrun_retry": (ENDED, METHOD_NOT_ALLOWED, [Ask(RUN, {"run": str(uuid4())}, changes=True)]),
-    "taskrun_cancel": (OPEN, METHOD_NOT_ALLOWED, [Ask(RUN, changes=True)]),
-    "taskrun_history": (ENDED, READ, [READ]),
-    "taskrun_add": (NO_ONE, NEVER, [Ask(NOBODY, {"name": "new"})]),
-    "taskrun_delete": (ENDED, NEVER, [Ask(NOBODY, {"post": "yes"})]),
-    "taskrun": (ENDED, Ask(STAFF), [Ask(STAFF)]),
-}
-"""By URL name without ``scheduled_tasks_``; the admin's own nameless ``…/<id>/`` goes by its model's name."""
-
-PEOPLE: dict[str, set[str] | None] = {
-    "anonymous": None,
-    "customer": None,
-    "nobody": {STAFF},
-    "viewer": {STAFF, VIEW},
-    "editor": {STAFF, VIEW, CHANGE},
-    "runner": {STAFF, VIEW, RUN},
-    "blind runner": {STAFF},
-    "root": {STAFF, VIEW, CHANGE, RUN},
-    "root denied by policy": {STAFF},
-    "root who may only view": {STAFF, VIEW},
-    "nobody allowed by policy": {STAFF, VIEW, CHANGE, RUN},
-}
-"""What each may do; None never gets past the login page."""
-
-PERMISSIONS = {
-    "viewer": ["view"],
-    "editor": ["view", "change"],
-    "runner": ["view", "run"],
-    "blind runner": ["run"],
-}
-
-POLICIES = {
-    "root denied by policy": "deny",
-    "root who may only view": "only_view",
-    "nobody allowed by policy": "allow",
-}
 
 
 def deny(request: Any, action: str) -> bool:
@@ -138,7 +73,10 @@ def allow(request: Any, action: str) -> bool:
 def who(request: pytest.FixtureRequest, settings: Any) -> str:
     """Each kind of person in turn, under the rule that belongs to it."""
     policy = POLICIES.get(request.param)
-    settings.SCHEDULED_TASKS = {"ACCESS_POLICY": f"tests.admin.test_matrix.{policy}" if policy else ""}
+    settings.SCHEDULED_TASKS = {
+        "ACCESS_POLICY": f"tests.admin.test_matrix.{policy}" if policy else "",
+        "ALERTS": {"default": ["mailto:ops@example.com"]},
+    }
     return str(request.param)
 
 
@@ -151,7 +89,7 @@ def client(who: str) -> Client:
     user = User.objects.create_user(
         who, is_staff=PEOPLE[who] is not None, is_superuser=who.startswith("root")
     )
-    codenames = [f"{right}_scheduledtask" for right in PERMISSIONS.get(who, [])]
+    codenames = PERMISSIONS.get(who, [])
     user.user_permissions.set(Permission.objects.filter(codename__in=codenames))
     client.force_login(user)
     return client
@@ -159,13 +97,27 @@ def client(who: str) -> Client:
 
 @pytest.fixture
 def rows() -> Rows:
-    """A task that differs from its code with a run that failed, and a run under way."""
+    """A task that differs from its code with a run that failed and an incident, and a run under way."""
     task, busy = make_task(args="[1]"), make_task("busy")
     CodeDefault.objects.create(
         task_id=task.pk, name=task.name, source=Source.DECORATOR, declared={"description": "Deletes old rows"}
     )
     failed = make_run(task, Status.FAILED, error="no", args="[1]")
-    return {NO_ONE: None, TASK: task, ENDED: failed, OPEN: make_run(busy, Status.QUEUED)}
+    key, now = f"failing:{task.pk}", database_now()
+    incident = Incident.objects.create(
+        kind="failing",
+        key=key,
+        open_key=key,
+        task_id=task.pk,
+        subject=task.name,
+        opened_at=now,
+        last_seen_at=now,
+        first_run=failed,
+        last_run=failed,
+        muted_until=now + timedelta(days=1),
+    )
+    queued = make_run(busy, Status.QUEUED)
+    return {NO_ONE: None, TASK: task, ENDED: failed, OPEN: queued, INCIDENT: incident}
 
 
 @pytest.fixture(autouse=True)
@@ -177,7 +129,7 @@ def no_broker(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def wing() -> Iterator[str]:
     """The name of each address of the admin wing, as the URL resolver has them."""
-    for model in (ScheduledTask, TaskRun):
+    for model in (ScheduledTask, TaskRun, Incident):
         for pattern in admin.site.get_model_admin(model).get_urls():
             name = pattern.name or f"scheduled_tasks_{model._meta.model_name}"
             yield name.removeprefix("scheduled_tasks_")
@@ -185,13 +137,20 @@ def wing() -> Iterator[str]:
 
 def address(name: str, rows: Rows) -> str:
     whose = rows[ADDRESSES[name][0]]
-    if name in ("scheduledtask", "taskrun"):
+    if name in ("scheduledtask", "taskrun", "incident"):
         return f"{reverse(f'admin:scheduled_tasks_{name}_changelist')}{whose.pk}/"
     return reverse(f"admin:scheduled_tasks_{name}", args=[whose.pk] if whose else [])
 
 
 def everything_stored() -> list[object]:
-    models: list[type[Model]] = [PeriodicTask, CrontabSchedule, TaskState, TaskRun, LogEntry]
+    models: list[type[Model]] = [
+        PeriodicTask,
+        CrontabSchedule,
+        TaskState,
+        TaskRun,
+        Incident,
+        LogEntry,
+    ]
     return [list(model._default_manager.order_by("pk").values_list()) for model in models]
 
 
@@ -275,7 +234,7 @@ def needed(method: str, url: str) -> str | None:
         return None
     _whose, get, posts = ADDRESSES[name.removeprefix("scheduled_tasks_")]
     if name.endswith("_changelist") and method == "POST":
-        return VIEW  # the bulk form; its buttons are checked by name
+        return get.needs  # the bulk form; its buttons are checked by name
     return get.needs if method == "GET" else posts[0].needs
 
 
@@ -288,6 +247,8 @@ PAGES = [
     "scheduledtask_timeline",
     "taskrun_changelist",
     "taskrun_change",
+    "incident_changelist",
+    "incident_change",
 ]
 BULK = {"run_selected": RUN, "enable_selected": CHANGE, "disable_selected": CHANGE}
 
@@ -310,18 +271,18 @@ def test_list_offers_everything_its_reader_may_do(client: Client, who: str, rows
     here = address("scheduledtask_changelist", rows)
     offers = Offers(client.get(here).content.decode())
     wanted = {needed(method, urljoin(here, url)) for method, url in offers.found}
-    assert wanted & {VIEW, CHANGE, RUN} == rights - {STAFF}
+    assert wanted & {VIEW, CHANGE, RUN, INCIDENTS} == rights - {STAFF}
     assert offers.actions == {action for action, needs in BULK.items() if needs in rights}
 
 
 def test_every_link_can_be_followed_by_who_sees_it(client: Client, who: str, rows: Rows) -> None:
     urls: set[str] = set()
-    for name in [*PAGES, "scheduledtask_history"]:
+    for name in [*PAGES, "scheduledtask_history", "incident_history"]:
         if ADDRESSES[name][1].needs in (PEOPLE[who] or ()):
             here = address(name, rows)
             links = Offers(client.get(here).content.decode()).found
             urls |= {urljoin(here, url.partition("#")[0]) for method, url in links if method == "GET"}
-    assert bool(urls) == (VIEW in (PEOPLE[who] or ()))
+    assert bool(urls) == (INCIDENTS in (PEOPLE[who] or ()))
     for url in urls - {"/admin/logout/", "/"}:
         assert client.get(url).status_code in (200, 302), url
 
@@ -331,7 +292,7 @@ def test_index_and_sidebar_name_the_pages_to_those_who_may_see_them(
     client: Client, who: str, path: str
 ) -> None:
     shown = b"Scheduled tasks" in client.get(path).content
-    assert shown == (VIEW in (PEOPLE[who] or set()))
+    assert shown == (INCIDENTS in (PEOPLE[who] or set()))
 
 
 def test_recent_actions_tell_nothing_to_others(admin_user: User, rows: Rows) -> None:

@@ -9,7 +9,8 @@ from axe_playwright_python.sync_playwright import Axe
 from django.contrib.auth.models import User
 from playwright.sync_api import Browser, Page, expect
 
-from scheduled_tasks.models import ProcessKind, Status
+from scheduled_tasks.models import ProcessKind, Status, database_now
+from tests.alerts.rows import make_incident, make_notice
 from tests.e2e.conftest import LogIn
 from tests.e2e.test_list import LIST, make_process, make_task, row, toast
 from tests.factories import make_run
@@ -96,6 +97,23 @@ def test_list_of_all_runs_with_an_open_run(themed_page: Page, task: Any) -> None
     themed_page.goto("/admin/scheduled_tasks/taskrun/")
     themed_page.locator(".st-run").last.get_by_role("button").click()
     expect(themed_page.locator(".st-run-body")).to_be_visible()
+    assert violations(themed_page) == []
+
+
+@pytest.mark.parametrize("width", [1440, 390])
+def test_incidents(themed_page: Page, task: Any, width: int) -> None:
+    themed_page.set_viewport_size({"width": width, "height": 900})
+    incident = make_incident("open", acknowledged_by="anna", acknowledged_at=database_now(), note="on it")
+    make_incident("muted", muted_for_good=True, muted_by="anna")
+    make_incident("past", closed_at=database_now(), closing="recovered")
+    make_notice("mailto:ops@example.com", incident, state="given_up", attempts=9, error="no answer")
+    for path in ("", f"{incident.pk}/change/"):
+        themed_page.goto(f"/admin/scheduled_tasks/incident/{path}")
+        expect(themed_page.locator(".st-inc").first).to_be_visible()
+        assert violations(themed_page) == []
+    themed_page.goto(LIST)
+    row(themed_page, incident.task).get_by_label("View history").click()
+    expect(themed_page.get_by_role("button", name="Save note")).to_be_visible()
     assert violations(themed_page) == []
 
 

@@ -34,7 +34,7 @@ ROOT = Path(__file__).parent.parent.parent
 ELSEWHERE = {"DATABASE_URL", "CELERY_BROKER_URL", "REDIS_URL", "DJANGO_SETTINGS_MODULE", "SITE_URL"}
 
 JOBS = """
-certificate-audit certificate-processing exchange-rate-sync purge-stale-conversations
+certificate-audit certificate-processing exchange-rate-sync purge-stale-conversations rates-source-repair
 recording-conversion retention-enforcement search-index-sync simulate-activity
 wallet-reconciliation webhook-delivery-retry weekly-summary-email
 """

@@ -37,6 +37,7 @@ from example_project.governance.models import (
 from example_project.governance.tasks import (
     RatesUnavailable,
     purge_stale_conversations,
+    repair_rates_source,
     send_weekly_summary,
     sync_exchange_rates,
     sync_search_index,
@@ -260,6 +261,15 @@ def test_the_unreachable_source_is_a_true_failure(settings):
     settings.EXCHANGE_RATES_URL = f"http://127.0.0.1:{broker.free_port()}/rates.json"
     with pytest.raises(RatesUnavailable, match=r"cannot be fetched: .*refused"):
         sync_exchange_rates()
+
+
+def test_the_repair_makes_the_source_reachable(settings, tmp_path):
+    settings.EXCHANGE_RATES_FILE = tmp_path / "data" / "rates.json"
+    settings.EXCHANGE_RATES_URL = settings.EXCHANGE_RATES_FILE.as_uri()
+    with pytest.raises(RatesUnavailable, match=r"cannot be fetched: .*No such file"):
+        sync_exchange_rates()
+    assert repair_rates_source() == {"written": str(settings.EXCHANGE_RATES_FILE)}
+    assert sync_exchange_rates() == {"rates": 4}
 
 
 @pytest.fixture

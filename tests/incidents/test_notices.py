@@ -6,7 +6,8 @@ from collections.abc import Callable
 
 import pytest
 
-from scheduled_tasks.incidents.notices import Untold, why_untold
+from scheduled_tasks.incidents.notices import Untold
+from scheduled_tasks.incidents.untold import why_untold
 from scheduled_tasks.incidents.watcher import Watcher
 from scheduled_tasks.models import Incident, Notice, NoticeState, Status, TaskState
 from tests.factories import make_run, make_task
@@ -55,7 +56,9 @@ def test_alert_after_counts_the_runs_whenever_somebody_looks(
         if number in looks:
             watching.look()
             if number < 3:
-                assert why_untold(Incident.objects.get()) == Untold.BELOW_ALERT_AFTER
+                incident = Incident.objects.get()
+                found = why_untold([incident], incident.last_seen_at)
+                assert found == {incident.pk: Untold.BELOW_ALERT_AFTER}
     watching.look()
     assert events() == ["opened", "closed"]
     assert Incident.objects.get().run_count == 3

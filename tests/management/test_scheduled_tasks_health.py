@@ -48,7 +48,9 @@ def test_ok() -> None:
     process(ProcessKind.WORKER, queues=["celery"])
     assert health() == (0, "ok\n")
     status, text = health("--json")
-    no_tasks = dict.fromkeys(("total", "running", "failing", "late", "slow", "paused", "broken"), 0)
+    no_tasks = dict.fromkeys(
+        ("total", "running", "failing", "late", "slow", "paused", "broken", "incident"), 0
+    )
     assert (status, json.loads(text)) == (0, {"status": "ok", "problems": [], "tasks": no_tasks})
 
 

@@ -60,6 +60,7 @@ class Command(BaseCommand):
             env["CELERY_BROKER_URL"] = start_broker(supervisor, env)
             supervisor.say("Preparing the database")
             prepare_database()
+            settings.EXCHANGE_RATES_FILE.unlink(missing_ok=True)
             start_site(supervisor, env, port)
             supervisor.say(welcome(env["SITE_URL"]))
             supervisor.wait()
@@ -217,9 +218,12 @@ def page_answers(site: str) -> bool:
 
 
 def welcome(site: str) -> str:
-    """Where the page is and who may enter it."""
+    """Where the page is, who may enter it, and where the mail lies."""
     people = "\n".join(f"    {name:<14}{name:<14}{rights}" for name, rights in PEOPLE.items())
     return (
         f"\n  The page is ready: {site}/admin/scheduled-tasks/\n\n"
-        f"    {'user':<14}{'password':<14}\n{people}\n\n  Ctrl-C stops everything.\n"
+        f"    {'user':<14}{'password':<14}\n{people}\n\n"
+        "  exchange-rate-sync fails until you run rates-source-repair. Mail about its incident lies in\n"
+        f"  {settings.EMAIL_FILE_PATH}\n\n"
+        "  Ctrl-C stops everything.\n"
     )

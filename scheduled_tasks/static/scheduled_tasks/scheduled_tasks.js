@@ -284,7 +284,9 @@ async function send(form, submitter) {
   if (checked) submitter.ariaChecked = checked === "false";
   const url = submitter?.getAttribute("formaction") || form.getAttribute("action") || location.href;
   abort(page); // what the list was about to learn is older than what this changes
+  submitter?.setAttribute("aria-busy", "true");
   const answer = await ask("POST", url, source, { body: new URLSearchParams(new FormData(form, submitter)) });
+  submitter?.removeAttribute("aria-busy");
   const isDone = answer?.status === 200;
   if (checked && !isDone) submitter.ariaChecked = checked;
   if (isDone && form.matches("[data-st-form]")) drawer.close();
@@ -294,7 +296,7 @@ async function send(form, submitter) {
 }
 
 document.addEventListener("submit", (event) => {
-  if (!event.target.matches("#st-act, #st-bulk, .st-edit .st-editor, .st-drawer [data-st-form]")) return;
+  if (!event.target.matches("#st-act, #st-bulk, .st-ack, [data-st-post], .st-edit .st-editor, .st-drawer [data-st-form]")) return;
   event.preventDefault();
   send(event.target, event.submitter);
 });
