@@ -86,7 +86,9 @@ class AlertForm(forms.Form):
         typed = self.cleaned_data
         policy = {name: typed[name] or None for name in ALERT_POLICY}
         policy["alert_on"] = typed["alert_on"] if typed["kinds"] == OWN_KINDS else None
-        return operations.set_alert_policy(self.task.pk, actor=actor, policy=policy, seen=typed["seen"])
+        return operations.set_alert_policy(
+            self.task.pk, actor=actor, policy=policy, seen=typed["seen"] or None
+        )
 
     def compare_with(self, task: ScheduledTask, text: str) -> None:
         """Lay what was typed over the policy somebody else saved meanwhile; ``text`` says who and what."""

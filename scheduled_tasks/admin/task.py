@@ -18,7 +18,7 @@ from ..models import OUTCOMES, Status, TaskRun
 from ..reading.recent_runs import RecentRun
 from ..reading.version import digest
 from . import formats
-from .alert_editor import AlertFacts
+from .alert_facts import AlertFacts
 from .context import fragment_context, page_context, task_or_404
 from .permissions import requires, rights
 from .responses import from_script
