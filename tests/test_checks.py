@@ -3,14 +3,16 @@
 from datetime import timedelta
 
 import pytest
-from celery import Celery, current_app
+from celery import Celery, current_app, shared_task
 from celery.beat import PersistentScheduler
 from django.apps.registry import Apps
 from django.core.exceptions import ImproperlyConfigured
 from django.db import DEFAULT_DB_ALIAS, connections
 
-from scheduled_tasks import checks
+from scheduled_tasks import checks, scheduled_task
+from scheduled_tasks.alerts.channels import channels_for
 from scheduled_tasks.conf import DEFAULTS
+from scheduled_tasks.declarations import registry
 
 
 def ids(messages):
@@ -53,6 +55,8 @@ def test_without_django_celery_beat_nothing_starts(settings):
         ({"ALERT_AFTER": 0}, ["E005"]),
         ({"RECOVER_AFTER": "3"}, ["E005"]),
         ({"MAX_RUNTIME": 60}, ["E005"]),
+        ({"MAX_RUNTIME": timedelta(0)}, ["E005"]),
+        ({"ALERT_ON": ()}, []),
         ({"ALERT_ON": ["lately"]}, ["E005"]),
         ({"ALERT_ON": "late"}, ["E005"]),
         ({"RETENTION_COUNT": 0}, ["E005"]),
@@ -103,6 +107,34 @@ def test_a_misspelt_setting_is_told_from_the_one_meant(settings, key, hint):
     assert [(each.msg, each.hint) for each in checks.check_settings()] == [
         (f"SCHEDULED_TASKS has no setting {key!r}.", hint)
     ]
+
+
+@pytest.mark.parametrize(
+    ("alerts", "hint"),
+    [
+        ({"default": ["mailto:ops@example.com"]}, 'Its alerts go to "default".'),
+        ({"default": []}, "Nobody gets its alerts."),
+        ({"billing": ["mailto:ops@example.com"]}, "Nobody gets its alerts."),
+        ({"default": ["mailto:ops@example.com"], "biling": []}, None),
+        ({}, None),
+        ("text", None),
+    ],
+)
+def test_an_owner_that_alerts_does_not_have(settings, monkeypatch, alerts, hint):
+    monkeypatch.setattr(registry, "definitions", {})
+    settings.SCHEDULED_TASKS = {"ALERTS": alerts}
+    scheduled_task("@daily", name="purge", owner="biling")(shared_task(name="tests.purge")(print))
+    scheduled_task("@daily", name="other")(shared_task(name="tests.other")(print))
+    found = [each for each in checks.check_settings() if each.id == "scheduled_tasks.W006"]
+    assert len(found) == (hint is not None)
+    for warning in found:
+        assert warning.msg == (
+            'The owner "biling" of the scheduled task "purge" is not in SCHEDULED_TASKS["ALERTS"].'
+        )
+        assert warning.hint.startswith(f'{hint} Add the owner to ALERTS, or correct its name: "{__file__}"')
+        assert [each.label for each in channels_for("biling")] == (
+            ["ops@example.com"] if "default" in warning.hint else []
+        )
 
 
 OURS = "scheduled_tasks.beat:Scheduler"

@@ -223,7 +223,7 @@ def _facts(incident: Incident) -> IncidentFacts:
         reason=reason,
         last_run_id=told.pk,
         last_celery_id=told.celery_id or "",
-        runbook=state.runbook if state is not None else "",
+        runbook=state.runbook_url if state is not None else "",
         url=link(incident),
     )
 

@@ -22,7 +22,10 @@ from .fields import Declared, interval_text
 from .validation import UNSTORABLE, Invalid
 
 CLEANUP = "celery.backend_cleanup"
-KEYS = ("task", "schedule", "args", "kwargs", "options", "enabled", "description", "relative", "name")
+KEYS = (
+    *("task", "schedule", "args", "kwargs", "options", "enabled", "description", "relative", "name"),
+    *validation.ALERT_POLICY,
+)
 """Of an entry of ``CELERY_BEAT_SCHEDULE``. As in django-celery-beat, ``relative`` has no meaning."""
 OPTIONS = ("queue", "exchange", "routing_key", "priority", "expires", "headers")
 STORED_OPTIONS = {*OPTIONS, "expire_seconds"}
@@ -75,6 +78,7 @@ def _of_entry(name: object, entry: Mapping[str, Any], app: Celery) -> Declared:
         "priority": validation.whole("priority", options.get("priority"), 0, 255),
         "expires": _expires(options),
         "headers": dict(options.get("headers") or {}),
+        **validation.alert_policy(*map(entry.get, validation.ALERT_POLICY)),
     }
     for option in ("queue", "exchange", "routing_key"):
         values[option] = _routing_name(option, options.get(option))

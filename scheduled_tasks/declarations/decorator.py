@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import os
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import timedelta
 from difflib import get_close_matches
 from typing import Any, Generic, ParamSpec, Protocol, TypeVar
@@ -60,6 +60,12 @@ def scheduled_task(
     grace: timedelta | None = None,
     retention: timedelta | None = None,
     retention_count: int | None = None,
+    alert_after: int | None = None,
+    recover_after: int | None = None,
+    max_runtime: timedelta | None = None,
+    alert_on: Collection[str] | None = None,
+    owner: str | None = None,
+    runbook: str | None = None,
     args: Sequence[Any] = (),
     kwargs: Mapping[str, Any] | None = None,
     queue: str | None = None,
@@ -74,8 +80,16 @@ def scheduled_task(
     Celery's). `name` is the job's name (default: the function's, with dashes), `task_name` Celery's. `args`
     and `kwargs` are sent with each run and must be JSON. `overlap` is ``"skip"``, ``"allow"`` or
     ``"queue_one"``; `misfire` is ``"run_once"`` or ``"ignore"``. `expires` is in seconds. `capture_logs`
-    says whether a run keeps the lines it logs. Every other keyword argument must be an option of a Celery
-    task (:func:`check_known`) and goes to Celery's ``shared_task``.
+    says whether a run keeps the lines it logs.
+
+    Somebody is told after `alert_after` failures in a row, and that all is well after `recover_after`
+    successes. A run that takes longer than `max_runtime` is slow. `alert_on` are the kinds of trouble to tell
+    of: some of ``"failing"``, ``"late"``, ``"slow"``, or none. `owner` is who is told, a key of the setting
+    ``ALERTS`` (at most 100 characters). `runbook` is an http or https address (at most 500 characters), shown
+    with every error. What is None is left to the project's settings.
+
+    Every other keyword argument must be an option of a Celery task (:func:`check_known`) and goes to Celery's
+    ``shared_task``.
 
     It may be put on one function several times, each time with another name.
 
@@ -102,6 +116,7 @@ def scheduled_task(
                 "grace": validation.duration("grace", grace),
                 "retention": validation.duration("retention", retention),
                 "retention_count": validation.whole("retention_count", retention_count, 1),
+                **validation.alert_policy(alert_after, recover_after, max_runtime, alert_on, owner, runbook),
                 "description": validation.text("description", description, longest=None),
                 "args": validation.args(args),
                 "kwargs": validation.kwargs({} if kwargs is None else kwargs),

@@ -1,7 +1,8 @@
 """The fields of a stored task that code may declare and an operator may change, as plain JSON values.
 
 A value is comparable on both sides: a schedule is its text (``"0 3 * * *"``, ``"every 30 seconds"``), a
-duration its seconds, arguments are decoded, a policy left to the project's settings is None.
+duration its seconds, arguments are decoded, a policy left to the project's settings is None. The kinds of
+trouble to alert on are the text that is stored (``"failing,late"``, ``"none"``).
 """
 
 from __future__ import annotations
@@ -70,6 +71,12 @@ FIELDS = {
     "grace": Field(_("grace"), "grace", of_state=True, is_duration=True),
     "retention": Field(_("retention"), "retention", of_state=True, is_duration=True),
     "retention_count": Field(_("runs kept"), "retention_count", of_state=True),
+    "alert_after": Field(_("alert after failures in a row"), "alert_after", of_state=True),
+    "recover_after": Field(_("recovered after successes in a row"), "recover_after", of_state=True),
+    "max_runtime": Field(_("longest run time"), "max_runtime", of_state=True, is_duration=True),
+    "alert_on": Field(_("alert on"), "alert_on", of_state=True),
+    "owner": Field(_("owner"), "owner", of_state=True),
+    "runbook": Field(_("runbook"), "runbook", of_state=True),
     "description": Field(_("description"), "description", blank=""),
     "args": Field(_("arguments"), "args", blank=[], is_json=True),
     "kwargs": Field(_("keyword arguments"), "kwargs", blank={}, is_json=True),

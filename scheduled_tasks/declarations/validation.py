@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
 from ..cron import known_zone
+from ..links import is_web_address
 
 GREATEST = 2**31 - 1
 LONGEST = timedelta(days=36_500)
@@ -20,6 +21,16 @@ NAME_LENGTH = 200
 """Characters a task's name, its Celery name and its queue may have: django-celery-beat's columns."""
 UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 """Characters that no database keeps: NUL, and halves of others."""
+NOT_OF_URLS = re.compile(r"[\x00-\x20\x7f]")
+"""Blanks and control characters: browsers drop some of them, and then read another address."""
+OWNER_LENGTH = 100
+RUNBOOK_LENGTH = 500
+ALERT_KINDS = ("failing", "late", "slow")
+"""The kinds of trouble of a task that somebody can be told of, in the order in which they are stored."""
+NO_KINDS = "none"
+"""What is stored for none of them; an empty text leaves the choice to the project."""
+ALERT_POLICY = ("alert_after", "recover_after", "max_runtime", "alert_on", "owner", "runbook")
+"""The fields of :func:`alert_policy`, in its order."""
 
 
 class Invalid(ValueError):
@@ -63,12 +74,14 @@ def choice(what: str, value: str | None, choices: tuple[str, ...]) -> str | None
     return value
 
 
-def duration(what: str, value: object) -> float | None:
-    """The seconds of a time from none to :data:`LONGEST`."""
+def duration(what: str, value: object, *, positive: bool = False) -> float | None:
+    """The seconds of a time from none, or with `positive` from more than none, to :data:`LONGEST`."""
     if value is None:
         return None
-    if not isinstance(value, timedelta) or not timedelta(0) <= value <= LONGEST:
-        raise Invalid(f"{what} must be a timedelta from 0 to {LONGEST.days} days, not {value!r}.")
+    least = timedelta.resolution if positive else timedelta(0)
+    if not isinstance(value, timedelta) or not least <= value <= LONGEST:
+        span = "above 0 and at most" if positive else "from 0 to"
+        raise Invalid(f"{what} must be a timedelta {span} {LONGEST.days} days, not {value!r}.")
     return value.total_seconds()
 
 
@@ -89,6 +102,46 @@ def whole(what: str, value: object, least: int, most: int = GREATEST) -> int | N
     if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
         raise Invalid(f"{what} must be a whole number from {least} to {most}, not {value!r}.")
     return value
+
+
+def kinds(what: str, value: object) -> str | None:
+    """Some of :data:`ALERT_KINDS` or none, as the text that is stored: ``"failing,slow"``, ``"none"``."""
+    if value is None:
+        return None
+    given = None if isinstance(value, str | bytes | Mapping) else value
+    if not isinstance(given, Collection) or not all(kind in ALERT_KINDS for kind in given):
+        known = ", ".join(ALERT_KINDS)
+        raise Invalid(f"{what} must be a list or tuple of some of {known}, or empty, not {value!r}.")
+    return ",".join(kind for kind in ALERT_KINDS if kind in given) or NO_KINDS
+
+
+def web_address(what: str, value: object) -> str | None:
+    """An http or https address, of which a page may make a link."""
+    if value is None:
+        return None
+    address = text(what, value, longest=RUNBOOK_LENGTH)
+    if NOT_OF_URLS.search(address) or not is_web_address(address):
+        raise Invalid(f"{what} must be an http or https address, not {value!r}.")
+    return address
+
+
+def alert_policy(
+    alert_after: object,
+    recover_after: object,
+    max_runtime: object,
+    alert_on: object,
+    owner: object,
+    runbook: object,
+) -> dict[str, Any]:
+    """What a task's alert policy says of each of :data:`ALERT_POLICY`; None leaves it to the settings."""
+    return {
+        "alert_after": whole("alert_after", alert_after, 1),
+        "recover_after": whole("recover_after", recover_after, 1),
+        "max_runtime": duration("max_runtime", max_runtime, positive=True),
+        "alert_on": kinds("alert_on", alert_on),
+        "owner": None if owner is None else text("owner", owner, required=True, longest=OWNER_LENGTH),
+        "runbook": web_address("runbook", runbook),
+    }
 
 
 def args(value: object) -> Any:

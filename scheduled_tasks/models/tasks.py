@@ -13,6 +13,7 @@ from django_celery_beat.models import PeriodicTask
 
 from ..conf import settings
 from ..cron import known_zone
+from ..links import is_web_address
 from ..reasons import Reason
 
 if TYPE_CHECKING:
@@ -236,6 +237,11 @@ class TaskState(models.Model):
     def effective_alert_on(self) -> frozenset[str]:
         """The kinds of trouble that somebody is told of (``"failing"``, ``"late"``, ``"slow"``)."""
         return frozenset(self.alert_on.split(",") if self.alert_on else settings.ALERT_ON)
+
+    @property
+    def runbook_url(self) -> str:
+        """The runbook, if it is an http or https address: the row may hold anything else."""
+        return self.runbook if is_web_address(self.runbook) else ""
 
 
 class CodeDefault(models.Model):

@@ -48,6 +48,7 @@ ADDRESSES: dict[str, tuple[str, Ask, list[Ask]]] = {
     "scheduledtask_history": (TASK, READ, [READ]),
     "scheduledtask_schedule": (TASK, Ask(CHANGE), [Ask(CHANGE, SCHEDULE, changes=True)]),
     "scheduledtask_preview": (TASK, Ask(CHANGE, SCHEDULE), [METHOD_NOT_ALLOWED]),
+    "scheduledtask_alerts": (TASK, Ask(CHANGE), [Ask(CHANGE, {"owner": "billing"}, changes=True)]),
     "scheduledtask_enabled": (
         TASK,
         METHOD_NOT_ALLOWED,

@@ -242,6 +242,7 @@ PAGES = [
     "scheduledtask_changelist",
     "scheduledtask_change",
     "scheduledtask_schedule",
+    "scheduledtask_alerts",
     "scheduledtask_pause",
     "scheduledtask_new_run",
     "scheduledtask_timeline",

@@ -16,6 +16,7 @@ from scheduled_tasks import models, scheduled_task
 from scheduled_tasks.declarations import registry
 from scheduled_tasks.declarations.decorator import check_known
 from scheduled_tasks.declarations.registry import WrongDeclaration
+from scheduled_tasks.declarations.validation import ALERT_POLICY
 
 
 @pytest.fixture(autouse=True)
@@ -41,6 +42,12 @@ def test_declares_a_function(declared):
         grace=timedelta(minutes=5),
         retention=timedelta(days=7),
         retention_count=50,
+        alert_after=3,
+        recover_after=2,
+        max_runtime=timedelta(minutes=10),
+        alert_on=["slow", "failing"],
+        owner="billing",
+        runbook="https://wiki.example.com/webhooks",
         args=(1, "two"),
         kwargs={"batch": 100},
         queue="webhooks",
@@ -61,6 +68,12 @@ def test_declares_a_function(declared):
         "grace": 300,
         "retention": 7 * 86400,
         "retention_count": 50,
+        "alert_after": 3,
+        "recover_after": 2,
+        "max_runtime": 600,
+        "alert_on": "failing,slow",
+        "owner": "billing",
+        "runbook": "https://wiki.example.com/webhooks",
         "description": "Retries failed webhook deliveries",
         "args": [1, "two"],
         "kwargs": {"batch": 100},
@@ -81,7 +94,7 @@ def test_defaults_leave_the_choice_to_the_settings(declared):
         pass
 
     values = declared["purge-old-rows"].values
-    unsaid = ("timezone", "overlap", "misfire", "grace", "retention", "retention_count")
+    unsaid = ("timezone", "overlap", "misfire", "grace", "retention", "retention_count", *ALERT_POLICY)
     assert [values[name] for name in unsaid] == [None] * len(unsaid)
     assert (values["queue"], values["priority"], values["expires"]) == (None, None, None)
     assert (values["enabled"], values["description"]) == (True, "")

@@ -289,10 +289,18 @@ async function send(form, submitter) {
   submitter?.removeAttribute("aria-busy");
   const isDone = answer?.status === 200;
   if (checked && !isDone) submitter.ariaChecked = checked;
-  if (isDone && form.matches("[data-st-form]")) drawer.close();
+  if (form.matches("[data-st-form]")) await afterForm(form, isDone);
   if (form.matches(".st-editor")) afterSave(form);
   if (drawer.open) refresh();
   else schedule();
+}
+
+/* A form that names a page leads back to it; any other closes the drawer. */
+async function afterForm(form, isDone) {
+  const { stForm: back } = form.dataset;
+  if (!isDone) return form.querySelector("[aria-invalid=true], .st-conflict a")?.focus();
+  if (!back) return drawer.close();
+  await turnPage({ href: back });
 }
 
 document.addEventListener("submit", (event) => {
@@ -381,7 +389,7 @@ async function openDrawer(link, event) {
   arrangeToasts();
   const answer = await visit(run ? `${link.href}?run=${run}` : link.href);
   if (answer && !drawerBody.childElementCount) drawer.close();
-  drawerBody.querySelector(".st-form :is(textarea, input[type=text])")?.focus();
+  fieldOfForm()?.focus();
   schedule();
 }
 
@@ -391,9 +399,14 @@ function runAt(strip, event) {
   return event.clientX && strip.dataset.runs.split(" ").at(-1 - fromEnd);
 }
 
-async function turnPage(link) {
-  await visit(link.href);
+const fieldOfForm = () => drawerBody.querySelector(".st-form :is(textarea, input[type=text])");
+
+/* Between a task and its form of alerts the focus goes to the first field, and back to the link. */
+async function turnPage({ href }) {
+  const wasForm = fieldOfForm() !== null;
+  await visit(href);
   drawer.scrollTop = 0;
+  (wasForm ? document.getElementById("st-d-alerts") : fieldOfForm())?.focus();
 }
 
 async function toggleRun(link) {
