@@ -205,7 +205,7 @@ def read(
     incidents = {incident.key: incident for incident in open_incidents()}
     tasks = read_tasks(now, since)
     last_runs = _last_runs(tasks)
-    news = [pk for pk, task in tasks.items() if _has_news(task, incidents, last_runs)]
+    news = [pk for pk, task in tasks.items() if _has_news(task, last_runs)]
     return Findings(
         now=now,
         tasks=tasks,
@@ -225,10 +225,16 @@ def _last_runs(task_ids: Iterable[int]) -> dict[str, int]:
     return {key: last for key, last in rows if last is not None}
 
 
-def _has_news(task: Any, incidents: Mapping[str, Incident], last_runs: Mapping[str, int]) -> bool:
-    """Whether its outcomes must be read: none of its incidents knows the last one."""
-    known = {last_runs.get(key_of(kind, task.pk)) for kind in (IncidentKind.FAILING, IncidentKind.LATE)}
-    return task.outcome_id is not None and task.outcome_id not in known
+def _has_news(task: Any, last_runs: Mapping[str, int]) -> bool:
+    """Whether its outcomes must be read: no incident of their kind knows the last one.
+
+    The same run may be another kind of outcome by now: what was lost or missed gives way to a true end.
+    """
+    if task.outcome_id is None:
+        return False
+    kind = IncidentKind.LATE if task.outcome_status in DID_NOT_RUN else IncidentKind.FAILING
+    known: bool = task.outcome_id == last_runs.get(key_of(kind, task.pk))
+    return not known or task.outcome_status == Status.SUCCEEDED
 
 
 def slow_runs(task_ids: Collection[int]) -> dict[int, int]:
