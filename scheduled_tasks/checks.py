@@ -171,6 +171,8 @@ def _check_value(key: str, value: Any) -> None:
             raise validation.Invalid(
                 f"{what} must be a number of seconds from 0 to {MAX_SECONDS}, not {value!r}."
             )
+    elif key == "METRICS_TOKEN" and not isinstance(value, str):
+        raise validation.Invalid(f"{what} must be text.")  # without the value, which is a secret
     elif key == "MASKED_WORDS" and not _is_strings(value):
         raise validation.Invalid(f"{what} must be a tuple or list of strings, not {value!r}.")
     elif key == "ALERT_ON":

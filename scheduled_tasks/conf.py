@@ -35,7 +35,7 @@ class Settings:
     """How late a run may still start under ``"run_once"``. The task's own setting wins."""
 
     RETENTION: timedelta = timedelta(days=90)
-    """How long finished runs are kept. The task's own setting wins."""
+    """How long finished runs are kept; the task's own setting wins. Closed incidents too, a day at least."""
 
     RETENTION_COUNT: int | None = None
     """How many finished runs of each task are kept, the newest ones. None: no limit. The task's own setting

@@ -49,6 +49,8 @@ def test_without_django_celery_beat_nothing_starts(settings):
         ({"MASKED_WORDS": ["iban"]}, []),
         ({"MASKED_WORDS": ("iban", "card_number")}, []),
         ({"MASKED_WORDS": "iban"}, ["E005"]),
+        ({"METRICS_TOKEN": b"token"}, ["E005"]),
+        ({"METRICS_TOKEN": "token"}, []),
         ({"MASKED_WORDS": [5]}, ["E005"]),
         ({"RETENTION_COUNT": 100}, []),
         ({"ALERT_AFTER": 3, "RECOVER_AFTER": 2, "MAX_RUNTIME": timedelta(hours=1), "ALERT_ON": ["late"]}, []),
@@ -260,3 +262,10 @@ def test_a_zone_of_the_database_itself(settings, second, zone, expected):
     settings.DATABASE_ROUTERS = [TasksInSecond()]
     second.settings_dict |= {"OPTIONS": {"transaction_mode": "IMMEDIATE"}, "TIME_ZONE": zone}
     assert ids(checks.check_databases()) == expected
+
+
+def test_no_message_shows_a_token(settings):
+    settings.SCHEDULED_TASKS = {"METRICS_TOKEN": b"s3cr3t"}
+    assert [each.msg for each in checks.check_settings()] == [
+        "SCHEDULED_TASKS['METRICS_TOKEN'] must be text."
+    ]

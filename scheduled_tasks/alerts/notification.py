@@ -36,7 +36,7 @@ LONGEST_TITLE = 200
 LONGEST_ERROR = 500
 
 COLUMNS = (
-    "kind", "subject", "run_count", "opened_at", "closed_at", "last_seen_at",
+    "kind", "subject", "run_count", "opened_at", "closed_at", "closing", "last_seen_at",
     "task__name", "task__task", "task__scheduled_state__runbook",
     "last_run__celery_id", "last_run__error_type", "last_run__error",
     "last_run__reason", "last_run__reason_params",
@@ -61,7 +61,8 @@ def in_the_sites_language(make: Callable[Params, str]) -> Callable[Params, str]:
 class IncidentFacts:
     """One incident as a message tells it.
 
-    ``kind`` is a value of :class:`.models.IncidentKind`. ``subject`` names the task or the queue; ``task`` is
+    ``kind`` is a value of :class:`.models.IncidentKind`, ``closing`` one of :class:`.models.Closing`, empty
+    while it is open. ``subject`` names the task or the queue; ``task`` is
     empty for the machinery, ``celery_task`` is the task's name in code. ``last_run_id``, ``last_celery_id``,
     ``error_type`` and ``error`` are of its last run, the error short and without secrets; ``reason`` is a
     sentence that says why that run did not start, or how it ended. ``url`` is absolute, and empty without
@@ -76,6 +77,7 @@ class IncidentFacts:
     run_count: int = 0
     opened_at: datetime
     closed_at: datetime | None = None
+    closing: str = ""
     seen_at: datetime | None = None
     error_type: str = ""
     error: str = ""
@@ -109,6 +111,7 @@ class IncidentFacts:
             "run_count": self.run_count,
             "opened_at": self.opened_at.isoformat(),
             "closed_at": self.closed_at.isoformat() if self.closed_at else None,
+            "closing": self.closing,
             "duration": round(self.duration.total_seconds(), 3),
             "error_type": self.error_type,
             "error": self.error,
@@ -217,6 +220,7 @@ def _facts(incident: Incident) -> IncidentFacts:
         run_count=incident.run_count,
         opened_at=incident.opened_at,
         closed_at=incident.closed_at,
+        closing=incident.closing,
         seen_at=incident.last_seen_at,
         error_type=told.error_type,
         error=" ".join(capped(told.error, LONGEST_ERROR).split()),

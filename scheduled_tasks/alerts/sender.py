@@ -114,12 +114,13 @@ class Sender:
                 self._in_hand.discard(pk)
 
     def _send(self, pk: int) -> None:
+        lapses_at = time.monotonic() + CLAIMED_FOR.total_seconds()
         with forks.connected():
             notice = _due().filter(pk=pk).first()
             if notice is None or _is_behind(notice) or not self._claim(notice):
                 return
         died = notice.attempts > 1 + len(DELAYS)
-        self._note(notice, "Whoever sends it dies." if died else _attempt(notice))
+        self._note(notice, "Whoever sends it dies." if died else _attempt(notice, lapses_at))
 
     def _claim(self, notice: Notice) -> bool:
         """Take the notice, unless another process has since it was read."""
@@ -159,14 +160,20 @@ class Sender:
             mine.update(state=NoticeState.WAITING, due_at=due_at, error=keepable(fault)[:500])
 
 
-def _attempt(notice: Notice) -> str:
-    """Send it, and return why that failed; empty when the channel has taken it."""
+def _attempt(notice: Notice, lapses_at: float) -> str:
+    """Send it, and return why that failed; empty when the channel has taken it.
+
+    Not once the claim has lapsed, by the monotonic clock: while this process stood still (SIGSTOP, a laptop's
+    lid) another may have sent it.
+    """
     channel = find(notice.channel)
     if channel is None:
         return "This channel is not in ALERTS any more."
     try:
         with forks.connected():  # a channel that hangs keeps no connection
             notification = notification_of(notice)
+        if time.monotonic() > lapses_at:
+            return "The process that sends it stood still."
         channel.send(notification)
     except ChannelError as error:
         return str(error) or "The channel did not say why."

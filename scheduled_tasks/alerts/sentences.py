@@ -55,8 +55,12 @@ def opened(incident: IncidentFacts, count: int) -> str:
 
 
 def closed(incident: IncidentFacts, count: int) -> str:
-    """``"Recovered: exchange-rate-sync, after 14 min and 3 failed runs"``."""
+    """``"Recovered: exchange-rate-sync, after 14 min and 3 failed runs"``, or why it is watched no more."""
     duration = span(incident.duration)
+    ceased = {
+        "paused": _("Closed: %(subject)s was disabled, after %(duration)s"),
+        "deleted": _("Closed: %(subject)s was deleted, after %(duration)s"),
+    }
     found = {
         "failing": ngettext(
             "Recovered: %(subject)s, after %(duration)s and %(runs)s failed run",
@@ -72,7 +76,8 @@ def closed(incident: IncidentFacts, count: int) -> str:
         "broker": _("Recovered: the broker is reachable again, after %(duration)s"),
         "recorder": _("Recovered: runs are recorded again, after %(duration)s"),
     }
-    sentence = found.get(incident.kind, _("Recovered: %(subject)s, after %(duration)s"))
+    recovered = found.get(incident.kind, _("Recovered: %(subject)s, after %(duration)s"))
+    sentence = ceased.get(incident.closing, recovered)
     return sentence % {"subject": incident.subject, "duration": duration, "runs": incident.run_count}
 
 

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import lru_cache
 from typing import Any, NamedTuple
 
+from django.db import connections
 from django.db.models import BooleanField, Count, ExpressionWrapper, Max, Q, QuerySet, Subquery, Value
 from django.db.models.functions import Coalesce
 from django.db.models.lookups import In
 from django_celery_beat.models import PeriodicTasks
 
+from ..conf import settings
 from ..models import (
     OUTCOMES,
     Flag,
@@ -42,10 +45,7 @@ MEASURED_AFTER = timedelta(seconds=30)
 """After this time of a run it is worked out how long a run of its task usually takes."""
 
 UNSENT = "notice"
-"""Kind of the row of a signature that names the newest notice that is not sent."""
-
-NOTHING_UNSENT = (UNSENT, "[None]")
-"""This row while there is none."""
+"""Kind of the rows of a signature that name notices that are not sent."""
 
 KINDS = {
     "beat": IncidentKind.BEAT,
@@ -115,13 +115,18 @@ def blames_nobody(faults: Iterable[Fault]) -> bool:
     return any(fault.kind != IncidentKind.RECORDER and not fault.subject for fault in faults)
 
 
-def in_trouble(now: Now) -> ScheduledTaskQuerySet:
-    """Tasks that are late, slow or failing, or have an open incident, with what their flags say."""
+def in_trouble(now: Now, *, by_outcome: bool = True) -> ScheduledTaskQuerySet:
+    """Tasks that are late, slow or failing, or have an open incident, with what their flags say.
+
+    Without ``by_outcome`` failing ones only if they have an open incident: the last outcome of each task
+    costs a descent of an index.
+    """
     tasks = ScheduledTask.objects.using(database()).order_by()
     open_ones = open_incidents().filter(task__isnull=False).values("task_id")
-    flagged = condition(Flag.LATE, now, None) | Q(condition(Flag.SLOW, now, None))
-    bad = Q(enabled=True) & (flagged | Q(In(outcome_status(), sorted(FAILURES))))
-    return with_outcomes(tasks.filter(bad | Q(pk__in=open_ones)), now)
+    bad = condition(Flag.LATE, now, None) | Q(condition(Flag.SLOW, now, None))
+    if by_outcome:
+        bad |= Q(In(outcome_status(), sorted(FAILURES)))
+    return with_outcomes(tasks.filter(Q(enabled=True) & bad | Q(pk__in=open_ones)), now)
 
 
 def with_outcomes(tasks: ScheduledTaskQuerySet, now: Now) -> ScheduledTaskQuerySet:
@@ -136,10 +141,10 @@ def open_incidents() -> QuerySet[Incident]:
 
 
 def newest_failures() -> TaskRunQuerySet:
-    """Runs that failed, among the newest ones: by the index on ``(status, -id)``."""
+    """Runs that failed or did not run, among the newest ones: by the index on ``(status, -id)``."""
     runs = TaskRun.objects.using(database())
     newest = Coalesce(Subquery(runs.order_by("-pk").values("pk")[:1]), 0)
-    return runs.filter(status__in=sorted(FAILED), pk__gt=newest - NEWEST)
+    return runs.filter(status__in=sorted(FAILURES), pk__gt=newest - NEWEST)
 
 
 def lasting_runs(now: Now) -> TaskRunQuerySet:
@@ -149,46 +154,50 @@ def lasting_runs(now: Now) -> TaskRunQuerySet:
 
 
 def signature() -> list[tuple[str, str]]:
-    """Rows that stay the same as long as nothing new is to be found: one statement."""
+    """Rows that stay the same as long as nothing new is to be found: one statement.
+
+    A task that begins to fail, or is enabled while it fails, shows by the newest failures or the last edit.
+    """
+    statement, params = _compiled_signature(database(), settings.GRACE, settings.MAX_RUNTIME)
+    with connections[database()].cursor() as cursor:
+        cursor.execute(statement, params)
+        return sorted((str(kind), str(text)) for kind, text in cursor.fetchall())
+
+
+@lru_cache(maxsize=10)
+def _compiled_signature(alias: str, grace: timedelta, longest: timedelta | None) -> tuple[str, Sequence[Any]]:
+    """The statement, kept because Django takes far longer to write it than a database to answer it."""
     now = UtcNow()
     policy = ("alert_after", "recover_after", "alert_on", "owner")
     state = [f"scheduled_state__{name}" for name in policy]
     muted = ExpressionWrapper(Q(muted_for_good=True) | Q(muted_until__gt=now), output_field=BooleanField())
-    unsent = Notice.objects.using(database()).filter(due_at__isnull=False)
+    failed = Count("pk", filter=Q(status__in=sorted(FAILED)))
     failures = newest_failures().order_by().values(kind=Value("failures"))
     edited = Subquery(PeriodicTasks.objects.values("last_update")[:1])
+    shown = ("enabled", "is_late", "is_slow", "outcome_id", "outcome_status", *state)
     parts = (
-        part(
-            in_trouble(now),
-            "task",
-            "pk",
-            "enabled",
-            "is_late",
-            "is_slow",
-            "outcome_id",
-            "outcome_status",
-            *state,
-        ),
+        part(in_trouble(now, by_outcome=False), "task", "pk", *shown),
         part(open_incidents(), "incident", "pk", "task_id", muted),
-        part(failures, "failures", Count("pk"), Max("pk")),
+        part(failures, "failures", Count("pk"), Max("pk"), failed),
         part(lasting_runs(now), "run", "pk"),
         processes_part(),
-        part(unsent.values(kind=Value(UNSENT)), UNSENT, Max("pk")),
-        part(PeriodicTasks.objects.using(database()), "edited", edited),
+        part(Notice.objects.filter(due_at__isnull=False), UNSENT, "pk"),
+        part(PeriodicTasks.objects.all(), "edited", edited),
     )
-    rows = parts[0].union(*parts[1:], all=True)
-    return sorted((str(kind), str(text)) for kind, text in rows)
+    statement = parts[0].using(alias).union(*parts[1:], all=True)
+    sql, params = statement.query.get_compiler(alias).as_sql()
+    return sql, params
 
 
 def has_unsent(rows: Collection[tuple[str, str]]) -> bool:
     """Whether a signature tells of notices that are not sent."""
-    return NOTHING_UNSENT not in rows
+    return any(kind == UNSENT for kind, _text in rows)
 
 
 def read_tasks(now: datetime, since: datetime) -> dict[int, ScheduledTask]:
     """The tasks of :func:`in_trouble`, and those that have failed since a moment: by their ids."""
     found = list(in_trouble(now).select_related("scheduled_state"))
-    failed = newest_failures().filter(finished_at__gt=since).order_by()
+    failed = newest_failures().filter(status__in=sorted(FAILED), finished_at__gt=since).order_by()
     seen = {task.pk for task in found}
     ids = failed.exclude(task=None).values_list("task_id", flat=True).distinct()
     more = [pk for pk in ids if pk not in seen]
@@ -205,7 +214,7 @@ def read(
     incidents = {incident.key: incident for incident in open_incidents()}
     tasks = read_tasks(now, since)
     last_runs = _last_runs(tasks)
-    news = [pk for pk, task in tasks.items() if _has_news(task, incidents, last_runs)]
+    news = [pk for pk, task in tasks.items() if _has_news(task, last_runs)]
     return Findings(
         now=now,
         tasks=tasks,
@@ -225,10 +234,16 @@ def _last_runs(task_ids: Iterable[int]) -> dict[str, int]:
     return {key: last for key, last in rows if last is not None}
 
 
-def _has_news(task: Any, incidents: Mapping[str, Incident], last_runs: Mapping[str, int]) -> bool:
-    """Whether its outcomes must be read: none of its incidents knows the last one."""
-    known = {last_runs.get(key_of(kind, task.pk)) for kind in (IncidentKind.FAILING, IncidentKind.LATE)}
-    return task.outcome_id is not None and task.outcome_id not in known
+def _has_news(task: Any, last_runs: Mapping[str, int]) -> bool:
+    """Whether its outcomes must be read: no incident of their kind knows the last one.
+
+    The same run may be another kind of outcome by now: what was lost or missed gives way to a true end.
+    """
+    if task.outcome_id is None:
+        return False
+    kind = IncidentKind.LATE if task.outcome_status in DID_NOT_RUN else IncidentKind.FAILING
+    known: bool = task.outcome_id == last_runs.get(key_of(kind, task.pk))
+    return not known or task.outcome_status == Status.SUCCEEDED
 
 
 def slow_runs(task_ids: Collection[int]) -> dict[int, int]:

@@ -10,7 +10,7 @@ from django.db import connections
 from django.db.models import Sum
 
 from ..models import Closing, Incident, IncidentKind, ScheduledTask, Status, TaskRun, database
-from ..reading.recent_runs import RECENT_RUNS, RecentRun
+from ..reading.recent_runs import RecentRun
 from .finding import DID_NOT_RUN, FAILED, Fault, Findings, key_of, slow_runs
 
 SEEN_EVERY = timedelta(seconds=60)
@@ -133,7 +133,7 @@ def _compare_failing(changes: Changes, findings: Findings, task: ScheduledTask) 
         first = incident.first_run_id or first
     new = episodes((run for run in reversed(outcomes) if run.id >= first), needed)
     if incident is not None:
-        whole = len(outcomes) < RECENT_RUNS or outcomes[-1].id <= first
+        whole = outcomes[-1].id <= first  # more runs than are read, or old ones were pruned
         _go_on(changes, incident, new.pop(0) if new else Episode(good=_successes(outcomes)), whole, needed)
     for episode in new:
         _open_failing(changes, task, episode, needed, findings.since)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
-from django.db.models import Q, TextChoices
+from django.db.models import Max, Q, TextChoices
 from django.utils.translation import gettext_lazy as _
 
 from ..alerts.channels import channels_for
@@ -132,11 +132,23 @@ def verdict(incident: Incident, state: TaskState, past: Past, now: datetime) -> 
 
 
 def carry_mutes(opened: Iterable[Incident], past: Past, now: datetime) -> None:
-    """What was muted until a moment stays muted when it comes back before that."""
-    for incident in opened:
-        for each in past.before(incident):
-            if each.muted_until is not None and each.muted_until > now:
-                incident.muted_until, incident.muted_by = each.muted_until, each.muted_by
+    """What was muted until a moment stays muted when it comes back before that.
+
+    Only the last incident of the trouble counts: whoever unmuted that one has unmuted them all.
+    """
+    muted = {
+        incident.key: (incident, each)
+        for incident in opened
+        for each in past.before(incident)
+        if each.muted_until is not None and each.muted_until > now
+    }
+    if not muted:
+        return
+    closed = Incident.objects.using(database()).filter(key__in=[*muted], closed_at__isnull=False)
+    last = dict(closed.order_by().values_list("key").annotate(Max("pk")))
+    for key, (incident, before) in muted.items():
+        if before.pk == last[key]:
+            incident.muted_until, incident.muted_by = before.muted_until, before.muted_by
 
 
 class Notices:
@@ -183,10 +195,9 @@ class Notices:
         self._want(found, incident, _channels(incident), count)
 
     def _tell_end(self, incident: Incident) -> None:
+        """Tell whoever heard of it, also that it is watched no more: a pager would ring for ever."""
         now = self._changes.now
-        if incident.closing != Closing.RECOVERED or incident.is_muted(now):
-            return
-        if not self._past.is_flapping(incident.key, now):
+        if not (incident.is_muted(now) or self._past.is_flapping(incident.key, now)):
             self._want(NoticeEvent.CLOSED, incident, self._told.get(incident.pk, []))
 
     def _sum_up(self) -> None:

@@ -69,6 +69,14 @@ class Endurance:
             self._steady_since = now
         self._seen_at = now
 
+    def note_nothing_new(self) -> None:
+        """The faults are those of the last time: no look was needed to see that."""
+        self.note(tuple(self._since))
+
+    def unsettle(self) -> None:
+        """What is new may be the first sign of a fault: no task is blamed until it is known to be none."""
+        self._steady_since = time.monotonic()
+
     @property
     def lasting(self) -> set[Fault]:
         """Those that have lasted long enough."""
@@ -124,8 +132,12 @@ class Watcher:
         try:
             rows = finding.signature()
             if self._is_new(rows):
+                if rows != self._rows and time.monotonic() - self._looked_at > GAP:
+                    self._endurance.unsettle()
                 self.look()
                 self._rows = rows = finding.signature()
+            else:
+                self._endurance.note_nothing_new()
             if finding.has_unsent(rows):
                 self._sender.turn()
         except Fenced:

@@ -318,7 +318,7 @@ class Migration(migrations.Migration):
                     ),
                 ),
                 ("count", models.PositiveIntegerField(default=1, verbose_name="count")),
-                ("created_at", models.DateTimeField(verbose_name="created")),
+                ("created_at", models.DateTimeField(db_index=True, verbose_name="created")),
                 ("due_at", models.DateTimeField(db_index=True, null=True, verbose_name="due")),
                 ("claimed_by", models.CharField(blank=True, max_length=32, verbose_name="claimed by")),
                 ("attempts", models.PositiveIntegerField(default=0, verbose_name="attempts")),

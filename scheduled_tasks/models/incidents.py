@@ -163,7 +163,7 @@ class Notice(models.Model):
         _("state"), max_length=8, choices=NoticeState.choices, default=NoticeState.WAITING
     )
     count = models.PositiveIntegerField(_("count"), default=1)
-    created_at = models.DateTimeField(_("created"))
+    created_at = models.DateTimeField(_("created"), db_index=True)
     due_at = models.DateTimeField(_("due"), null=True, db_index=True)
     claimed_by = models.CharField(_("claimed by"), max_length=32, blank=True)
     attempts = models.PositiveIntegerField(_("attempts"), default=0)

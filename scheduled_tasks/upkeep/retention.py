@@ -1,7 +1,7 @@
 """Deleting old runs in short steps along the primary key, so that nobody who writes waits long for it.
 
 A run goes when it is too old, or when its task has enough newer ones. The last success and the last failure
-of every task stay, whatever became of the task; so do open runs.
+of every task stay, whatever became of the task; so do open runs. Incidents that were closed long ago go too.
 """
 
 from __future__ import annotations
@@ -12,15 +12,18 @@ from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
 from itertools import chain, pairwise
+from typing import Any
 
 from django.db import connections, router, transaction
-from django.db.models import Max, OuterRef, Q, QuerySet, Subquery
+from django.db.models import Max, Model, OuterRef, Q, QuerySet, Subquery
 from django_celery_beat.models import PeriodicTask
 
 from ..conf import settings
 from ..models import (
     OUTCOMES,
+    Incident,
     Lease,
+    Notice,
     Process,
     Status,
     TaskRun,
@@ -29,6 +32,7 @@ from ..models import (
     UtcNow,
     database_now,
 )
+from .old_incidents import old_incidents
 
 STEP = {"sqlite": 2_000, "postgresql": 10_000, "mysql": 10_000}
 """Ids that one step covers. SQLite locks the whole database for a step, the others only the rows."""
@@ -50,7 +54,7 @@ KEPT = (frozenset({Status.SUCCEEDED}), OUTCOMES - {Status.SUCCEEDED})
 
 
 class Pruning:
-    """One pass over the runs, in steps; with ``dry_run`` it only counts."""
+    """One pass over runs and incidents, in steps; with ``dry_run`` it only counts."""
 
     def __init__(self, *, dry_run: bool = False) -> None:
         now = database_now()
@@ -63,19 +67,20 @@ class Pruning:
         self._dry_run = dry_run
         self._database = router.db_for_write(TaskRun)
         self._vendor = connections[self._database].vendor
-        self._steps = chain(self._too_old(), self._too_many())
-        self.count = 0
-        """How many runs were deleted, or would be."""
+        self._steps: Iterator[QuerySet[Any]] = chain(self._too_old(), self._too_many(), old_incidents(now))
+        self.counts: dict[type[Model], int] = {TaskRun: 0, Incident: 0, Notice: 0}
+        """How many rows of each table were deleted, or would be."""
 
     def run(self, *, seconds: float | None = None) -> bool:
         """Go on for about ``seconds``, or to the end; whether it is reached."""
         deadline = math.inf if seconds is None else time.monotonic() + seconds
-        for runs in self._steps:
+        for rows in self._steps:
             if self._dry_run:
-                self.count += runs.count()
+                self.counts[rows.model] += rows.count()
             else:
                 with transaction.atomic(using=self._database):
-                    self.count += runs.delete()[0]
+                    deleted = rows.delete()[1]  # by table: rows that only join two others are among them
+                self.counts[rows.model] += deleted.get(rows.model._meta.label, 0)
                 time.sleep(PAUSE[self._vendor])
             if time.monotonic() > deadline:
                 return False
@@ -120,11 +125,11 @@ class Pruning:
             yield task_id, self._own_limits.get(task_id, usual)
 
 
-def prune(*, dry_run: bool = False) -> int:
-    """Delete every run beyond its task's retention and return how many; with ``dry_run``, only count."""
+def prune(*, dry_run: bool = False) -> dict[type[Model], int]:
+    """Delete what is kept no longer; how many rows of each model, with ``dry_run`` only counted."""
     pruning = Pruning(dry_run=dry_run)
     pruning.run()
-    return pruning.count
+    return pruning.counts
 
 
 class HourlyPruning:

@@ -2,25 +2,35 @@
 
 from __future__ import annotations
 
+import re
 import ssl
+import textwrap
 import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any, Self
 
 Answer = Callable[[BaseHTTPRequestHandler], None]
+DOCUMENT = Path(__file__).parents[2] / "docs" / "alerts.md"
 
 
 @dataclass
 class Post:
-    """One request as it arrived."""
+    """One request as it arrived, at a moment of the monotonic clock; ``taken`` once it was answered so."""
 
     path: str
     headers: dict[str, str]
     body: bytes
+    arrived_at: float = field(default_factory=time.monotonic)
+    taken: bool = False
+
+    @property
+    def key(self) -> str:
+        return self.headers["Idempotency-Key"]
 
 
 class Receiver(ThreadingHTTPServer):
@@ -68,7 +78,8 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers["Content-Length"]))
-        self.server.posts.append(Post(self.path, dict(self.headers), body))
+        self.post = Post(self.path, dict(self.headers), body)
+        self.server.posts.append(self.post)
         self.server.next_answer()(self)
 
     def log_message(self, *args: Any) -> None:
@@ -109,3 +120,11 @@ def garbage(handler: Any) -> None:
     """What is no HTTP."""
     handler.wfile.write(b"\x00\x01 hello\r\n\r\n")
     handler.close_connection = True
+
+
+def documented_verifier() -> Callable[[str, str, bytes], bool]:
+    """The function of docs/alerts.md that checks a signature."""
+    code = re.search(r"```python\n(import hmac.*?)```", DOCUMENT.read_text(), re.DOTALL)
+    names: dict[str, Any] = {}
+    exec(compile(textwrap.dedent(code[1]), str(DOCUMENT), "exec"), names)
+    return names["is_genuine"]

@@ -72,6 +72,12 @@ def test_closed(kind, subject, title):
     assert told("closed", incident).title == title
 
 
+@pytest.mark.parametrize(("closing", "word"), [("paused", "disabled"), ("deleted", "deleted")])
+def test_closed_although_it_did_not_recover(closing, word):
+    incident = facts("failing", run_count=3, closed_at=NOON + timedelta(minutes=14), closing=closing)
+    assert told("closed", incident).title == f"Closed: sync was {word}, after 14 min"
+
+
 @pytest.mark.parametrize(
     ("seconds", "words"),
     [(0, "0 s"), (59, "59 s"), (60, "1 min"), (3599, "60 min"), (3600, "1 h"), (7500, "2 h 5 min")],

@@ -289,3 +289,25 @@ def test_stop_waits_for_what_is_under_way(receiver, alerts):
     wait_for(lambda: receiver.posts, message="it is under way")
     sender.stop()
     assert state(notice) == NoticeState.SENT
+
+
+def test_a_process_that_stood_still_does_not_send_what_another_has_sent(
+    sender, function, alerts, monkeypatch
+):
+    """As after SIGSTOP between claim and send: the claim has lapsed when it goes on."""
+    alerts(default=[KEEP])
+    notice, find = make_notice(KEEP), sending.find
+
+    def stand_still(channel):
+        monkeypatch.setattr(sending, "find", find)
+        monkeypatch.setattr(sending, "CLAIMED_FOR", MINUTE)
+        time.sleep(0.2)
+        make_due(notice)
+        settled(Sender("another"))
+        return find(channel)
+
+    monkeypatch.setattr(sending, "CLAIMED_FOR", timedelta(seconds=0.1))
+    monkeypatch.setattr(sending, "find", stand_still)
+    settled(sender)
+    notice.refresh_from_db()
+    assert (notice.state, notice.error, len(function.got)) == (NoticeState.SENT, "", 1)

@@ -7,20 +7,17 @@ import re
 import socket
 import ssl
 import subprocess
-import textwrap
 import time
 from datetime import UTC, datetime, timedelta
 from http import HTTPStatus
-from pathlib import Path
 
 import pytest
 
 from scheduled_tasks.alerts import webhook
 from scheduled_tasks.alerts.channels import Channel, ChannelError
 from scheduled_tasks.alerts.notification import IncidentFacts, Notification
-from tests.alerts.receiver import Receiver, drip, garbage, hang, redirect, status
+from tests.alerts.receiver import Receiver, documented_verifier, drip, garbage, hang, redirect, status
 
-DOCUMENT = Path(__file__).parents[2] / "docs" / "alerts.md"
 NOON = datetime(2026, 11, 29, 12, tzinfo=UTC)
 
 
@@ -45,11 +42,7 @@ def impatient(monkeypatch):
 
 @pytest.fixture
 def verify():
-    """The verifier of docs/alerts.md."""
-    code = re.search(r"```python\n(import hmac.*?)```", DOCUMENT.read_text(), re.DOTALL)
-    names: dict[str, object] = {}
-    exec(compile(textwrap.dedent(code[1]), str(DOCUMENT), "exec"), names)
-    return names["is_genuine"]
+    return documented_verifier()
 
 
 def test_post(receiver):

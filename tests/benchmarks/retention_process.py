@@ -101,12 +101,12 @@ def plain(runs: str) -> dict[str, float]:
 
 
 def prune(runs: str) -> dict[str, float]:
-    from scheduled_tasks.models import database_now
+    from scheduled_tasks.models import TaskRun, database_now
     from scheduled_tasks.upkeep.retention import prune as prune_runs
 
     settings.SCHEDULED_TASKS = {"RETENTION": database_now() - _limit(runs)}
     before, begun = _peak(), time.monotonic()
-    count = prune_runs()
+    count = prune_runs()[TaskRun]
     took = time.monotonic() - begun
     assert count == int(runs) * SHARE, count
     return {"took": took, "memory": _peak() - before}

@@ -7,8 +7,9 @@ from collections.abc import Callable
 import pytest
 
 from scheduled_tasks.incidents.watcher import Watcher
-from scheduled_tasks.models import Closing, Incident, IncidentKind, Status, TaskState
+from scheduled_tasks.models import Closing, Incident, IncidentKind, Status, TaskRun, TaskState
 from tests.factories import make_run, make_task
+from tests.incidents.conftest import TestClock
 
 pytestmark = pytest.mark.django_db
 
@@ -65,3 +66,43 @@ def test_another_process_goes_on_where_one_was_killed(start_watcher: Callable[[]
     second.look()
     second.look()
     assert Incident.objects.get().run_count == 2
+
+
+def test_a_lost_run_that_succeeded_after_all(watching: Watcher) -> None:
+    run = make_run(make_task(), Status.LOST)
+    watching.look()
+    assert kinds() == ["failing"]
+    run.status = Status.SUCCEEDED
+    run.save()
+    watching.look()
+    assert kinds() == []
+
+
+def test_a_missed_run_that_started_and_failed_after_all(watching: Watcher, clock: TestClock) -> None:
+    for _ in range(4):
+        watching.look()
+        clock.move(seconds=10)
+    run = make_run(make_task(), Status.MISSED)
+    watching.look()
+    assert kinds() == ["late"]
+    run.status = Status.FAILED
+    run.save()
+    watching.look()
+    assert kinds() == ["failing"]
+    run.status = Status.MISSED
+    run.save()
+
+
+@pytest.mark.parametrize("keep", [1, 2])
+def test_failures_are_counted_although_runs_are_pruned(watching: Watcher, keep: int) -> None:
+    """As with RETENTION_COUNT = 1, or while an incident is open for longer than runs are kept."""
+    task = make_task()
+    for number in range(1, 5):
+        make_run(task, Status.FAILED)
+        watching.look()
+        assert Incident.objects.get().run_count == number
+        newest = TaskRun.objects.order_by("-pk").values_list("pk", flat=True)[:keep]
+        TaskRun.objects.exclude(pk__in=[*newest]).delete()
+    make_run(task)
+    watching.look()
+    assert Incident.objects.get().closing == Closing.RECOVERED

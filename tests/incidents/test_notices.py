@@ -124,3 +124,150 @@ def test_job_that_fails_every_other_minute_makes_four_messages_an_hour(
             watching.look()
     assert events() == ["opened", "closed", "flapping"]
     assert Notice.objects.latest("pk").count == 5
+
+
+def fail_and_recover(watching: Watcher, clock: TestClock, task: object, count: int = 1) -> None:
+    """A minute of each, so many times."""
+    for _ in range(count):
+        for status in (Status.FAILED, Status.SUCCEEDED):
+            now = clock.now()
+            make_run(task, status, queued_at=now, started_at=now, finished_at=now)
+            watching.look()
+            clock.move(seconds=60)
+
+
+def look_for(watching: Watcher, clock: TestClock, minutes: int) -> None:
+    for _ in range(minutes):
+        clock.move(seconds=60)
+        watching.look()
+
+
+def test_a_trouble_that_comes_back_is_told_once_it_lasts(watching: Watcher, clock: TestClock) -> None:
+    task = make_task()
+    fail_and_recover(watching, clock, task)
+    make_run(task, Status.FAILED)
+    watching.look()
+    assert why_untold(Incident.objects.open().get()) == Untold.WAITING
+    look_for(watching, clock, 4)
+    assert events() == ["opened", "closed"]
+    look_for(watching, clock, 2)
+    assert events() == ["opened", "closed", "opened"]
+    assert why_untold(Incident.objects.open().get()) == ""
+    make_run(task)
+    watching.look()
+    assert events() == ["opened", "closed", "opened", "closed"]
+
+
+def test_an_hour_later_it_is_told_at_once(watching: Watcher, clock: TestClock) -> None:
+    task = make_task()
+    fail_and_recover(watching, clock, task)
+    clock.move(minutes=61)
+    make_run(task, Status.FAILED)
+    watching.look()
+    assert events() == ["opened", "closed", "opened"]
+
+
+def test_the_end_of_flapping(watching: Watcher, clock: TestClock) -> None:
+    """A summary while it goes on; its end an hour after the last one, and quiet from then on."""
+    task = make_task()
+    fail_and_recover(watching, clock, task, 7)
+    assert events() == ["opened", "closed", "flapping"]
+    make_run(task, Status.FAILED)
+    watching.look()
+    assert why_untold(Incident.objects.open().get()) == Untold.WAITING
+    make_run(task)
+    watching.look()
+    look_for(watching, clock, 61)
+    assert events()[3:] == ["summary"]
+    assert Notice.objects.latest("pk").count == 3
+    look_for(watching, clock, 50)
+    assert events()[4:] == []
+    look_for(watching, clock, 5)
+    assert events()[4:] == ["closed"]
+    look_for(watching, clock, 200)
+    assert events()[5:] == []
+
+
+def test_a_flapping_trouble_that_stays_is_told(watching: Watcher, clock: TestClock) -> None:
+    task = make_task()
+    fail_and_recover(watching, clock, task, 5)
+    make_run(task, Status.FAILED)
+    look_for(watching, clock, 70)
+    assert events()[3:] == ["summary"]
+    look_for(watching, clock, 120)
+    assert events()[4:] == []
+    make_run(task)
+    watching.look()
+    assert events()[4:] == ["closed"]
+
+
+@pytest.mark.parametrize("fate", ["paused", "deleted"])
+def test_whoever_was_told_hears_that_it_is_watched_no_more(watching: Watcher, fate: str) -> None:
+    task, quiet = make_task(), make_task("quiet")
+    TaskState.objects.create(task_id=quiet.pk, alert_after=3)
+    for each in (task, quiet):
+        make_run(each, Status.FAILED)
+    watching.look()
+    for each in (task, quiet):
+        if fate == "paused":
+            each.enabled = False
+            each.save()
+        else:
+            each.delete()
+    watching.look()
+    assert [*Incident.objects.values_list("closing", flat=True)] == [fate] * 2
+    assert events() == ["opened", "closed"]
+    assert Notice.objects.latest("pk").incidents.get().subject == "purge"
+
+
+def test_failures_that_a_pause_followed_at_once_are_not_told(watching: Watcher) -> None:
+    task = make_task()
+    TaskState.objects.create(task_id=task.pk, alert_after=2)
+    make_run(task, Status.FAILED)
+    watching.look()
+    make_run(task, Status.FAILED)
+    task.enabled = False
+    task.save()
+    watching.look()
+    assert events() == []
+
+
+def test_why_nobody_was_told(watching: Watcher, channels: dict[str, list[str]]) -> None:
+    channels.clear()
+    task = make_task()
+    make_run(task, Status.FAILED)
+    watching.look()
+    incident = Incident.objects.get()
+    assert why_untold(incident) == Untold.NO_CHANNEL
+    state = TaskState.objects.create(task_id=task.pk, alert_on="late")
+    assert why_untold(incident) == Untold.KIND_NOT_ALERTED
+    state.alert_on, state.alert_after = "", 2
+    state.save()
+    assert why_untold(incident) == Untold.BELOW_ALERT_AFTER
+    incident.muted_for_good = True
+    assert why_untold(incident) == Untold.MUTED
+
+
+def test_channels_that_do_not_take_it(watching: Watcher, channels: dict[str, list[str]]) -> None:
+    channels["default"] = ["ops", "chat"]
+    make_run(make_task(), Status.FAILED)
+    watching.look()
+    incident = Incident.objects.get()
+    assert why_untold(incident) == "", "it is about to be sent"
+    Notice.objects.update(attempts=1, error="It answered 500.")
+    assert why_untold(incident) == Untold.CHANNEL_FAILING
+    Notice.objects.filter(label="ops").update(state=NoticeState.GIVEN_UP)
+    assert why_untold(incident) == Untold.CHANNEL_FAILING
+    Notice.objects.filter(label="chat").update(state=NoticeState.SENT)
+    assert why_untold(incident) == ""
+
+
+def test_a_channel_that_comes_later_hears_of_what_nobody_was_told(
+    watching: Watcher, channels: dict[str, list[str]]
+) -> None:
+    channels.clear()
+    make_run(make_task(), Status.FAILED)
+    watching.look()
+    channels["default"] = ["ops"]
+    watching.look()
+    assert told() == [("opened", "ops")]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from datetime import timedelta
 from uuid import uuid4
 
 import pytest
@@ -13,7 +14,16 @@ from django.test.utils import CaptureQueriesContext
 
 from scheduled_tasks.incidents import watcher as watching_module
 from scheduled_tasks.incidents.watcher import Watcher
-from scheduled_tasks.models import Incident, Lease, Notice, ScheduledTask, Status, TaskRun
+from scheduled_tasks.models import (
+    Incident,
+    Lease,
+    Notice,
+    ScheduledTask,
+    Status,
+    TaskRun,
+    TaskState,
+    database_now,
+)
 from tests.factories import make_run, make_task
 from tests.incidents.conftest import TestClock
 
@@ -46,6 +56,30 @@ def test_a_look_with_nothing_new_is_one_statement(watching: Watcher, clock: Test
     make_run(ScheduledTask.objects.get(name="task-9"))
     assert len(statements(watching.turn)) == 1
     assert Incident.objects.open().count() == failing
+
+
+@pytest.mark.parametrize("failing", [0, 3], ids=["nothing", "standing"])
+def test_quiet_time_counts(watching: Watcher, clock: TestClock, failing: int) -> None:
+    """Everything is read once a minute at most. What is new then may come of a dead worker: it waits."""
+    for number in range(failing):
+        make_run(make_task(f"task-{number}"), Status.FAILED)
+    task = make_task()
+    settle(watching, clock)
+    Notice.objects.update(due_at=None)
+    settle(watching, clock)
+    looks = 0
+    for _ in range(12):
+        clock.move(seconds=10)
+        looks += len(statements(watching.turn)) > 3
+    assert looks <= (2 if failing else 0)
+    due = database_now() - timedelta(hours=1)
+    TaskState.objects.create(task_id=task.pk, accounted_until=due, next_run_at=due)
+    watching.turn()
+    assert not Incident.objects.filter(task_id=task.pk).exists()
+    for _ in range(3):
+        clock.move(seconds=10)
+        watching.turn()
+    assert Incident.objects.open().get(task_id=task.pk).kind == "late"
 
 
 def test_another_process_asks_once(watching: Watcher, start_watcher: Callable[[], Watcher]) -> None:
@@ -101,3 +135,45 @@ def test_failures_before_the_first_look_ever_are_not_dug_up(start_watcher: Calla
     Lease.objects.all().delete()
     watching.turn()
     assert Incident.objects.get().task_id == failing.pk
+
+
+def new_failure(task: ScheduledTask) -> None:
+    make_run(task, Status.FAILED)
+
+
+def new_missed_run(task: ScheduledTask) -> None:
+    make_run(task, Status.MISSED)
+
+
+def late(task: ScheduledTask) -> None:
+    due = database_now() - timedelta(hours=1)
+    TaskState.objects.update_or_create(task_id=task.pk, defaults={"accounted_until": due, "next_run_at": due})
+
+
+def enabled(task: ScheduledTask) -> None:
+    """It failed while it was disabled, as a run that a person starts may."""
+    task.enabled = True
+    task.save()
+
+
+@pytest.mark.parametrize("change", [new_failure, new_missed_run, late, enabled])
+def test_a_turn_sees_what_is_new(
+    watching: Watcher, clock: TestClock, change: Callable[[ScheduledTask], None]
+) -> None:
+    task = make_task(enabled=change is not enabled)
+    make_run(task, Status.FAILED if change is enabled else Status.SUCCEEDED)
+    settle(watching, clock)
+    assert not Incident.objects.exists()
+    assert len(statements(watching.turn)) <= 2
+    change(task)
+    watching.turn()
+    assert Incident.objects.open().get().task_id == task.pk
+
+
+def test_a_turn_sees_that_a_missed_run_failed_after_all(watching: Watcher, clock: TestClock) -> None:
+    run = make_run(make_task(), Status.MISSED)
+    settle(watching, clock)
+    run.status = Status.FAILED
+    run.save()
+    watching.turn()
+    assert Incident.objects.open().get().kind == "failing"

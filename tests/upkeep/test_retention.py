@@ -13,10 +13,19 @@ from django.db import connection
 from django.db.models import F
 from django.test import override_settings
 
-from scheduled_tasks.models import OPEN, Lease, Process, ScheduledTask, Status, TaskRun, TaskState
+from scheduled_tasks.models import (
+    OPEN,
+    Lease,
+    Process,
+    ScheduledTask,
+    Status,
+    TaskRun,
+    TaskState,
+)
 from scheduled_tasks.upkeep import retention
-from scheduled_tasks.upkeep.retention import Pruning, prune
+from scheduled_tasks.upkeep.retention import Pruning
 from tests.factories import make_process, make_run, make_task
+from tests.upkeep.test_old_incidents import make_incident
 
 pytestmark = pytest.mark.django_db
 
@@ -26,6 +35,11 @@ DAY = 86_400
 @pytest.fixture(autouse=True)
 def no_pause(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(retention.PAUSE, connection.vendor, 0)
+
+
+def prune(*, dry_run: bool = False) -> int:
+    """How many runs were deleted, or would be."""
+    return retention.prune(dry_run=dry_run)[TaskRun]
 
 
 def kept() -> list[int]:
@@ -199,11 +213,11 @@ def test_goes_on_where_it_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
         make_run(task, ago=(200 - number) * DAY)
     pruning = Pruning()
     assert not pruning.run(seconds=0)
-    assert pruning.count == 2
+    assert pruning.counts[TaskRun] == 2
     assert Pruning().run()  # another one goes on as well
     assert TaskRun.objects.count() == 1
     assert pruning.run()
-    assert pruning.count == 2
+    assert pruning.counts[TaskRun] == 2
 
 
 def test_nothing_to_do() -> None:
@@ -249,10 +263,11 @@ def test_command() -> None:
     task = make_task()
     for number in range(3):
         make_run(task, ago=(200 - number) * DAY)
+    make_incident()
     out = StringIO()
     call_command("prune_task_runs", "--dry-run", stdout=out)
-    assert out.getvalue() == "2 runs would be deleted.\n"
+    assert out.getvalue() == "2 runs and 1 incident would be deleted.\n"
     assert TaskRun.objects.count() == 3
     call_command("prune_task_runs", stdout=out)
-    assert out.getvalue().endswith("2 runs deleted.\n")
+    assert out.getvalue().endswith("2 runs and 1 incident deleted.\n")
     assert TaskRun.objects.count() == 1
