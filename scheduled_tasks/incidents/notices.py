@@ -192,7 +192,7 @@ class Notices:
         if found == NoticeEvent.FLAPPING:
             self._past.flapping[incident.key] = self._changes.now
             count = FLAPPING_FROM
-        self._want(found, incident, _channels(incident), count)
+        self._want(found, incident, channels_of(incident), count)
 
     def _tell_end(self, incident: Incident) -> None:
         """Tell whoever heard of it, also that it is watched no more: a pager would ring for ever."""
@@ -212,10 +212,10 @@ class Notices:
                 continue
             if count:
                 self._past.flapping[key] = now
-                self._want(NoticeEvent.SUMMARY, newest, _channels(newest), count)
+                self._want(NoticeEvent.SUMMARY, newest, channels_of(newest), count)
             elif not newest.is_open:
                 del self._past.flapping[key]
-                self._want(NoticeEvent.CLOSED, newest, _channels(newest))
+                self._want(NoticeEvent.CLOSED, newest, channels_of(newest))
 
     def _want(self, event: NoticeEvent, incident: Incident, channels: Iterable[Told], count: int = 1) -> None:
         for channel in channels:
@@ -253,7 +253,7 @@ class Notices:
 StatesOf = Callable[[Incident], TaskState]
 
 
-def _channels(incident: Incident) -> list[Told]:
+def channels_of(incident: Incident) -> list[Told]:
     """Who is to hear of it."""
     owner = incident.owner
     return [Told(each.fingerprint, each.label, owner) for each in channels_for(owner)]

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 
-from ..alerts.channels import channels_for
 from ..models import Incident, Notice, NoticeState, TaskState, database
-from .notices import OPENING, Past, Untold, verdict
+from .notices import OPENING, Past, Untold, channels_of, verdict
 
 
 def why_untold(incidents: Sequence[Incident], now: datetime) -> Mapping[int, Untold | str]:
@@ -43,4 +42,4 @@ def _why_unnoticed(incident: Incident, state: TaskState, past: Past, now: dateti
     found = verdict(incident, state, past, now)
     if isinstance(found, Untold):
         return found
-    return "" if channels_for(incident.owner) else Untold.NO_CHANNEL
+    return "" if channels_of(incident) else Untold.NO_CHANNEL

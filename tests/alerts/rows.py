@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import Any
 
 from scheduled_tasks.alerts.channels import Channel
+from scheduled_tasks.incidents.untold import why_untold
 from scheduled_tasks.models import Incident, Notice, Status, database_now
 from tests.factories import make_run, make_task
 
@@ -46,3 +47,9 @@ def make_notice(address: str, *incidents: Incident, **values: Any) -> Notice:
     notice = Notice.objects.create(**{**fields, **values})
     notice.incidents.set(incidents or [make_incident()])
     return notice
+
+
+def why(incident: Incident) -> str:
+    """Why nobody was told of an open incident, as it stands in the database."""
+    incidents = Incident.objects.prefetch_related("notices").filter(pk=incident.pk)
+    return str(why_untold([*incidents], database_now())[incident.pk])

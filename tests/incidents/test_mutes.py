@@ -6,9 +6,10 @@ from datetime import timedelta
 
 import pytest
 
-from scheduled_tasks.incidents.notices import Untold, why_untold
+from scheduled_tasks.incidents.notices import Untold
 from scheduled_tasks.incidents.watcher import Watcher
 from scheduled_tasks.models import Incident, Status, TaskState
+from tests.alerts.rows import why
 from tests.factories import make_run, make_task
 from tests.incidents.conftest import TestClock
 from tests.incidents.test_notices import events, fail_and_recover, look_for
@@ -28,7 +29,7 @@ def test_muted_for_a_while(watching: Watcher, clock: TestClock, minutes: int) ->
     watching.look()
     if minutes:
         assert events() == []
-        assert why_untold(Incident.objects.get()) == Untold.MUTED
+        assert why(Incident.objects.get()) == Untold.MUTED
         look_for(watching, clock, minutes)
     assert events() == ["opened"]
     Incident.objects.update(muted_until=clock.now() + timedelta(minutes=5))

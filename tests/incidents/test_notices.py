@@ -7,9 +7,9 @@ from collections.abc import Callable
 import pytest
 
 from scheduled_tasks.incidents.notices import Untold
-from scheduled_tasks.incidents.untold import why_untold
 from scheduled_tasks.incidents.watcher import Watcher
 from scheduled_tasks.models import Incident, Notice, NoticeState, Status, TaskState
+from tests.alerts.rows import why
 from tests.factories import make_run, make_task
 from tests.incidents.conftest import TestClock
 
@@ -56,9 +56,7 @@ def test_alert_after_counts_the_runs_whenever_somebody_looks(
         if number in looks:
             watching.look()
             if number < 3:
-                incident = Incident.objects.get()
-                found = why_untold([incident], incident.last_seen_at)
-                assert found == {incident.pk: Untold.BELOW_ALERT_AFTER}
+                assert why(Incident.objects.get()) == Untold.BELOW_ALERT_AFTER
     watching.look()
     assert events() == ["opened", "closed"]
     assert Incident.objects.get().run_count == 3
@@ -147,12 +145,12 @@ def test_a_trouble_that_comes_back_is_told_once_it_lasts(watching: Watcher, cloc
     fail_and_recover(watching, clock, task)
     make_run(task, Status.FAILED)
     watching.look()
-    assert why_untold(Incident.objects.open().get()) == Untold.WAITING
+    assert why(Incident.objects.open().get()) == Untold.WAITING
     look_for(watching, clock, 4)
     assert events() == ["opened", "closed"]
     look_for(watching, clock, 2)
     assert events() == ["opened", "closed", "opened"]
-    assert why_untold(Incident.objects.open().get()) == ""
+    assert why(Incident.objects.open().get()) == ""
     make_run(task)
     watching.look()
     assert events() == ["opened", "closed", "opened", "closed"]
@@ -174,7 +172,7 @@ def test_the_end_of_flapping(watching: Watcher, clock: TestClock) -> None:
     assert events() == ["opened", "closed", "flapping"]
     make_run(task, Status.FAILED)
     watching.look()
-    assert why_untold(Incident.objects.open().get()) == Untold.WAITING
+    assert why(Incident.objects.open().get()) == Untold.WAITING
     make_run(task)
     watching.look()
     look_for(watching, clock, 61)
@@ -230,36 +228,6 @@ def test_failures_that_a_pause_followed_at_once_are_not_told(watching: Watcher) 
     task.save()
     watching.look()
     assert events() == []
-
-
-def test_why_nobody_was_told(watching: Watcher, channels: dict[str, list[str]]) -> None:
-    channels.clear()
-    task = make_task()
-    make_run(task, Status.FAILED)
-    watching.look()
-    incident = Incident.objects.get()
-    assert why_untold(incident) == Untold.NO_CHANNEL
-    state = TaskState.objects.create(task_id=task.pk, alert_on="late")
-    assert why_untold(incident) == Untold.KIND_NOT_ALERTED
-    state.alert_on, state.alert_after = "", 2
-    state.save()
-    assert why_untold(incident) == Untold.BELOW_ALERT_AFTER
-    incident.muted_for_good = True
-    assert why_untold(incident) == Untold.MUTED
-
-
-def test_channels_that_do_not_take_it(watching: Watcher, channels: dict[str, list[str]]) -> None:
-    channels["default"] = ["ops", "chat"]
-    make_run(make_task(), Status.FAILED)
-    watching.look()
-    incident = Incident.objects.get()
-    assert why_untold(incident) == "", "it is about to be sent"
-    Notice.objects.update(attempts=1, error="It answered 500.")
-    assert why_untold(incident) == Untold.CHANNEL_FAILING
-    Notice.objects.filter(label="ops").update(state=NoticeState.GIVEN_UP)
-    assert why_untold(incident) == Untold.CHANNEL_FAILING
-    Notice.objects.filter(label="chat").update(state=NoticeState.SENT)
-    assert why_untold(incident) == ""
 
 
 def test_a_channel_that_comes_later_hears_of_what_nobody_was_told(

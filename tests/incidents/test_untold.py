@@ -12,7 +12,7 @@ from django.test.utils import CaptureQueriesContext
 from scheduled_tasks.incidents.notices import Untold
 from scheduled_tasks.incidents.untold import why_untold
 from scheduled_tasks.models import Incident, NoticeState, TaskState, database_now
-from tests.alerts.rows import make_incident, make_notice
+from tests.alerts.rows import make_incident, make_notice, why
 
 pytestmark = pytest.mark.django_db
 OPS = "mailto:ops@example.com"
@@ -21,11 +21,6 @@ OPS = "mailto:ops@example.com"
 @pytest.fixture(autouse=True)
 def channel(settings: Any) -> None:
     settings.SCHEDULED_TASKS = {**settings.SCHEDULED_TASKS, "ALERTS": {"default": [OPS], "nobody": []}}
-
-
-def why(incident: Incident) -> str:
-    incidents = [*Incident.objects.prefetch_related("notices").filter(pk=incident.pk)]
-    return str(why_untold(incidents, database_now())[incident.pk])
 
 
 def past(incident: Incident, *, ago: float, lasted: float = 10) -> Incident:
