@@ -172,7 +172,7 @@ def test_the_end_of_flapping(watching: Watcher, clock: TestClock) -> None:
     assert events() == ["opened", "closed", "flapping"]
     make_run(task, Status.FAILED)
     watching.look()
-    assert why(Incident.objects.open().get()) == Untold.WAITING
+    assert why(Incident.objects.open().get()) == Untold.FLAPPING
     make_run(task)
     watching.look()
     look_for(watching, clock, 61)
