@@ -116,6 +116,11 @@ SCHEDULED_TASKS = {
     # This site's own rule. Without this line the default holds: superusers, and whoever has the permissions
     # "Can view", "Can change" and "Can run scheduled task now".
     "ACCESS_POLICY": "example_project.access.administers_jobs",
+    # Who is told of trouble. The mail lies in EMAIL_FILE_PATH.
+    "ALERTS": {
+        "default": ["mailto:operators@example.com"],
+        "integrations": ["mailto:integrations@example.com"],
+    },
 }
 
 # The site's own settings.

@@ -71,13 +71,18 @@ class TaskRow:
         if listed.is_gone:
             badges.append((_("Not in code"), _("The code no longer declares this task."), True))
         if listed.edited:
-            fields = ", ".join(str(FIELDS[name].label) for name in listed.edited)
-            badges.append((_("Edited"), _("Differs from the code: %(fields)s") % {"fields": fields}, False))
+            badges.append((_("Edited"), self.differs_text, False))
         if listed.is_broken and self.enabled:
             unknown = listed.problem.code == Code.UNKNOWN_TASK
             text = _("Unknown to workers") if unknown else _("Never runs")
             badges.append((text, str(listed.problem), True))
         return badges
+
+    @property
+    def differs_text(self) -> str:
+        """The fields in which it differs from its code, in one sentence."""
+        fields = ", ".join(str(FIELDS[name].label) for name in self.listed.edited)
+        return _("Differs from the code: %(fields)s") % {"fields": fields}
 
     @property
     def is_resettable(self) -> bool:

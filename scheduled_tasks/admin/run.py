@@ -24,6 +24,7 @@ from .. import links, operations, schedules
 from ..access import Action
 from ..conf import settings
 from ..models import TaskRun
+from ..models.flags import FAILURES
 from ..operations import Refused
 from . import formats
 from .badges import TRIGGER_ICONS, StatusBadge, started_by
@@ -64,14 +65,19 @@ def as_listed(runs: QuerySet[TaskRun]) -> QuerySet[TaskRun]:
 
 
 class RunRow:
-    """One run as a list shows it, with times in ``zone``; ``full`` is the run to open in place, if any."""
+    """One run as a list shows it, with times in ``zone``.
 
-    def __init__(self, run: TaskRun, zone: ZoneInfo, now: datetime, full: TaskRun | None = None) -> None:
+    ``full`` is the run to open in place, if any, and ``runbook`` where its task's runbook is.
+    """
+
+    def __init__(
+        self, run: TaskRun, zone: ZoneInfo, now: datetime, full: TaskRun | None = None, *, runbook: str = ""
+    ) -> None:
         self.run = run
         self.pk = run.pk
         self.id = str(run.pk)
         self.zone = zone
-        self.details = RunDetails(full, zone, now) if full else None
+        self.details = RunDetails(full, zone, now, runbook) if full else None
         at = run.started_at or run.scheduled_for or run.queued_at
         self.iso = at.isoformat()
         self.started = formats.clock(at, zone)
@@ -123,11 +129,13 @@ class RunRow:
 
 
 class RunDetails(RunRow):
-    """One run in full."""
+    """One run in full; ``runbook`` is where its task's runbook is: a web address, or empty."""
 
-    def __init__(self, run: TaskRun, zone: ZoneInfo, now: datetime) -> None:
+    def __init__(self, run: TaskRun, zone: ZoneInfo, now: datetime, runbook: str = "") -> None:
         super().__init__(run, zone, now)
         self.run_key = str(uuid4())
+        is_bad = bool(run.error or run.error_type) or run.status in FAILURES
+        self.runbook = runbook if is_bad else ""
 
     @property
     def traceback_lines(self) -> NamedTexts:
@@ -240,7 +248,7 @@ def show_run(
     context = {
         **shared(model_admin, request),
         "title": str(run),
-        "details": RunDetails(run, zone, machinery_of(request).now),
+        "details": RunDetails(run, zone, machinery_of(request).now, task.state.runbook_url if task else ""),
         "task": task,
         **(extra_context or {}),
     }

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from django.contrib.admin.models import LogEntry
-from django.contrib.admin.options import get_content_type_for_model
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.utils.translation import gettext as _
@@ -11,6 +9,7 @@ from django.utils.translation import gettext as _
 from .. import schedules
 from ..access import Action
 from ..operations import AuditEntry, Conflict, Event, Refused, schedule_token
+from .conflicts import newest_entry
 from .context import beat_url, page_context, task_or_404
 from .forms import ScheduleForm, schedule_form
 from .permissions import AccessAdmin, requires
@@ -20,9 +19,6 @@ from .row import TaskRow
 PAGE = "admin/scheduled_tasks/schedule.html"
 FRAGMENT = "admin/scheduled_tasks/_editor.html"
 PREVIEW = "admin/scheduled_tasks/_preview.html"
-
-ENTRIES_READ = 20
-"""Newest entries of a task's history in which the author of a change is looked for."""
 
 
 @requires(Action.CHANGE)
@@ -97,10 +93,12 @@ def _lead_to_beat(model_admin: AccessAdmin, request: HttpRequest, task: TaskRow)
 def _conflict_text(conflict: Conflict) -> str:
     """What a conflict says, by name where Django's history knows who made the change."""
     task, schedule = conflict.task, schedule_token(conflict.task)
-    entries = LogEntry.objects.filter(content_type=get_content_type_for_model(task), object_id=str(task.pk))
-    for entry in entries.select_related("user").order_by("-pk")[:ENTRIES_READ]:
-        kept = AuditEntry.of(entry.change_message)
-        if kept and kept.event == Event.RESCHEDULED and kept.params.get("after") == schedule:
-            text = _("%(person)s changed the schedule of %(name)s meanwhile: it is now %(schedule)s.")
-            return text % {"person": entry.user.get_username(), "name": task.name, "schedule": schedule}
-    return str(conflict)
+
+    def made_it_so(entry: AuditEntry) -> bool:
+        return entry.event == Event.RESCHEDULED and entry.params.get("after") == schedule
+
+    person, _entry = newest_entry(task, made_it_so)
+    if not person:
+        return str(conflict)
+    text = _("%(person)s changed the schedule of %(name)s meanwhile: it is now %(schedule)s.")
+    return text % {"person": person, "name": task.name, "schedule": schedule}

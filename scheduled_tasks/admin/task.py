@@ -18,6 +18,7 @@ from ..models import OUTCOMES, Status, TaskRun
 from ..reading.recent_runs import RecentRun
 from ..reading.version import digest
 from . import formats
+from .alert_facts import AlertFacts
 from .context import fragment_context, page_context, task_or_404
 from .permissions import requires, rights
 from .responses import from_script
@@ -62,6 +63,7 @@ def show_task(
         "task": task,
         "history": history,
         "facts": facts(task.listed.recent),
+        "alerts": AlertFacts(task.listed.state),
         "version": version,
         **(extra_context or {}),
     }
@@ -78,7 +80,8 @@ class History:
         self.page = _page(as_listed(runs), query.get("page", ""))
         opened = {whole_number(text) for text in query.getlist("run")} & {run.pk for run in self.page}
         full = TaskRun.objects.in_bulk(opened)
-        self.rows = [RunRow(run, task.zone, task.now, full.get(run.pk)) for run in self.page]
+        runbook = task.task.state.runbook_url
+        self.rows = [RunRow(run, task.zone, task.now, full.get(run.pk), runbook=runbook) for run in self.page]
 
     @property
     def has_open(self) -> bool:

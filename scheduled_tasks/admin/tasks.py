@@ -18,7 +18,7 @@ from django.utils.translation import gettext_lazy
 from ..access import Action
 from ..models import ScheduledTask
 from ..reading.tasks import tasks
-from . import bulk_actions, schedule_editor, task_changes
+from . import alert_editor, bulk_actions, schedule_editor, task_changes
 from .context import fragment_context
 from .formats import script_words
 from .permissions import AccessAdmin, Views, requires
@@ -66,6 +66,7 @@ class ScheduledTaskAdmin(AccessAdmin):
             "timeline/": ("timeline", show_timeline),
             "<int:pk>/schedule/": ("schedule", schedule_editor.edit_schedule),
             "<int:pk>/schedule/preview/": ("preview", schedule_editor.preview),
+            "<int:pk>/alerts/": ("alerts", alert_editor.edit_alerts),
             "<int:pk>/enabled/": ("enabled", task_changes.set_enabled),
             "<int:pk>/pause/": ("pause", task_changes.pause),
             "<int:pk>/skip/": ("skip", task_changes.set_skip_next),

@@ -121,3 +121,13 @@ def span(duration: timedelta) -> str:
         return _("%(m)s min") % {"m": minutes}
     hours, rest = divmod(minutes, MINUTE)
     return _("%(h)s h %(m)s min") % {"h": hours, "m": rest} if rest else _("%(h)s h") % {"h": hours}
+
+
+def exact_span(duration: timedelta) -> str:
+    """``"90 s"``, ``"14 min"``, ``"2 h"``: in the longest unit of which it is a whole number."""
+    seconds = duration.total_seconds()
+    if seconds % MINUTE:
+        return _("%(s)s s") % {"s": f"{seconds:g}"}
+    if seconds % HOUR:
+        return _("%(m)s min") % {"m": round(seconds / MINUTE)}
+    return _("%(h)s h") % {"h": round(seconds / HOUR)}

@@ -7,6 +7,7 @@ message leaves.
 
 from __future__ import annotations
 
+from .alert_policy import policy_token, set_alert_policy
 from .audit import AuditEntry, Event
 from .changes import disable, enable, reschedule, reschedule_interval, reset, schedule_token, skip_next
 from .locking import Actor, Conflict, Refused
@@ -21,11 +22,13 @@ __all__ = [
     "cancel",
     "disable",
     "enable",
+    "policy_token",
     "reschedule",
     "reschedule_interval",
     "reset",
     "retry",
     "run_now",
     "schedule_token",
+    "set_alert_policy",
     "skip_next",
 ]

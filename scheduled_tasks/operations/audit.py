@@ -7,15 +7,19 @@ by itself ("Changed schedule."), with one more key that tells this app the whole
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
 from django.db.models import TextChoices
+from django.utils.translation import gettext, override
 from django.utils.translation import gettext_lazy as _
-from django.utils.translation import override
 
+from ..alerts.sentences import exact_span
 from ..declarations.fields import FIELDS
+from ..declarations.validation import NO_KINDS
+from ..models import Flag
 from ..reasons import sentence
 
 KEY = "scheduled_tasks"
@@ -30,6 +34,7 @@ class Event(TextChoices):
     DISABLED_WITH_NOTE = "disabled_with_note", _("Disabled: %(note)s")
     NOTED = "noted", _("Note: %(before)s → %(after)s.")
     RESCHEDULED = "rescheduled", _("Schedule: %(before)s → %(after)s.")
+    POLICY = "alert_policy", _("Alerts: %(changes)s.")
     RESET = "reset", _("Reset to default: %(fields)s.")
     SKIPPED_NEXT = "skipped_next", _("Skip the next run.")
     UNSKIPPED_NEXT = "unskipped_next", _("Do not skip the next run.")
@@ -58,6 +63,11 @@ class AuditEntry:
             params["fields"] = ", ".join(
                 str(FIELDS[name].label if name in FIELDS else name) for name in names
             )
+        if isinstance(policy := params.get("policy"), dict):
+            params["changes"] = "; ".join(
+                f"{FIELDS[name].label}: {policy_value(name, before)} → {policy_value(name, after)}"
+                for name, (before, after) in policy.items()
+            )
         return sentence(self.event.label, params)
 
     @classmethod
@@ -81,6 +91,25 @@ def reset_to_default(fields: Sequence[str]) -> AuditEntry:
     with override(None):
         names = [str(FIELDS[name].label) for name in fields]
     return changed(Event.RESET, names, fields=list(fields))
+
+
+def policy_changed(policy: Mapping[str, list[Any]]) -> AuditEntry:
+    """The task's alert policy was changed: the value before and after, by the name of each field."""
+    with override(None):
+        names = [str(FIELDS[name].label) for name in policy]
+    return changed(Event.POLICY, names, policy=dict(policy))
+
+
+def policy_value(name: str, value: Any) -> str:
+    """A field's value of an alert policy in words of the active language; a dash for None."""
+    if value is None:
+        return "–"
+    if name == "max_runtime":
+        return exact_span(timedelta(seconds=value))
+    if name == "alert_on":
+        kinds = [str(Flag(kind).label) for kind in str(value).split(",") if kind in Flag.values]
+        return ", ".join(kinds) if value != NO_KINDS else gettext("none")
+    return str(value)
 
 
 def started(event: Event, run_id: int, **params: Any) -> AuditEntry:

@@ -68,6 +68,7 @@ ADDRESSES: dict[str, tuple[str, Ask, list[Ask]]] = {
     "scheduledtask_history": (TASK, READ, [READ]),
     "scheduledtask_schedule": (TASK, Ask(CHANGE), [Ask(CHANGE, SCHEDULE, changes=True)]),
     "scheduledtask_preview": (TASK, Ask(CHANGE, SCHEDULE), [METHOD_NOT_ALLOWED]),
+    "scheduledtask_alerts": (TASK, Ask(CHANGE), [Ask(CHANGE, {"owner": "billing"}, changes=True)]),
     "scheduledtask_enabled": (
         TASK,
         METHOD_NOT_ALLOWED,
@@ -283,6 +284,7 @@ PAGES = [
     "scheduledtask_changelist",
     "scheduledtask_change",
     "scheduledtask_schedule",
+    "scheduledtask_alerts",
     "scheduledtask_pause",
     "scheduledtask_new_run",
     "scheduledtask_timeline",

@@ -287,10 +287,18 @@ async function send(form, submitter) {
   const answer = await ask("POST", url, source, { body: new URLSearchParams(new FormData(form, submitter)) });
   const isDone = answer?.status === 200;
   if (checked && !isDone) submitter.ariaChecked = checked;
-  if (isDone && form.matches("[data-st-form]")) drawer.close();
+  if (form.matches("[data-st-form]")) await afterForm(form, isDone);
   if (form.matches(".st-editor")) afterSave(form);
   if (drawer.open) refresh();
   else schedule();
+}
+
+/* A form that names a page leads back to it; any other closes the drawer. */
+async function afterForm(form, isDone) {
+  const { stForm: back } = form.dataset;
+  if (!isDone) return form.querySelector("[aria-invalid=true]")?.focus();
+  if (!back) return drawer.close();
+  await turnPage({ href: back });
 }
 
 document.addEventListener("submit", (event) => {
@@ -379,7 +387,7 @@ async function openDrawer(link, event) {
   arrangeToasts();
   const answer = await visit(run ? `${link.href}?run=${run}` : link.href);
   if (answer && !drawerBody.childElementCount) drawer.close();
-  drawerBody.querySelector(".st-form :is(textarea, input[type=text])")?.focus();
+  fieldOfForm()?.focus();
   schedule();
 }
 
@@ -389,9 +397,14 @@ function runAt(strip, event) {
   return event.clientX && strip.dataset.runs.split(" ").at(-1 - fromEnd);
 }
 
-async function turnPage(link) {
-  await visit(link.href);
+const fieldOfForm = () => drawerBody.querySelector(".st-form :is(textarea, input[type=text])");
+
+/* Between a task and its form of alerts the focus goes to the first field, and back to the link. */
+async function turnPage({ href }) {
+  const wasForm = fieldOfForm() !== null;
+  await visit(href);
   drawer.scrollTop = 0;
+  (fieldOfForm() ?? (wasForm && document.getElementById("st-d-alerts")))?.focus();
 }
 
 async function toggleRun(link) {

@@ -1,0 +1,48 @@
+"""What the drawer says of a task's alerts: who is told of its troubles, and when."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
+
+from ..alerts.channels import channels_for
+from ..alerts.sentences import exact_span
+from ..conf import settings
+from ..models import IncidentKind, TaskState
+
+
+class AlertFacts:
+    """What the drawer says of a task's alerts, in one line."""
+
+    def __init__(self, state: TaskState) -> None:
+        self._state = state
+        self.owner = state.owner
+        self.runbook = state.runbook_url
+
+    @property
+    def when(self) -> str:
+        """``"After 3 failures in a row · when late · when slow"``."""
+        state, kinds = self._state, self._state.effective_alert_on
+        after = state.effective_alert_after
+        found = []
+        if IncidentKind.FAILING in kinds:
+            text = ngettext("after the first failure", "after %(n)s failures in a row", after)
+            found.append(text % {"n": after})
+        if IncidentKind.LATE in kinds:
+            found.append(_("when late"))
+        if IncidentKind.SLOW in kinds:
+            longest: timedelta | None = state.effective_max_runtime
+            text = _("when slow, after %(time)s at most")
+            found.append(text % {"time": exact_span(longest)} if longest else _("when slow"))
+        return " · ".join(found) or _("none")
+
+    @property
+    def note(self) -> str:
+        """Why nobody, or somebody else than the owner, is told."""
+        if not channels_for(self.owner):
+            return _("No channel is set up for it.")
+        if self.owner and self.owner not in settings.ALERTS:
+            return _("ALERTS does not have this owner: “default” is told.")
+        return ""
