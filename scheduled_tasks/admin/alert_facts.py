@@ -34,15 +34,16 @@ class AlertFacts:
             found.append(_("when late"))
         if IncidentKind.SLOW in kinds:
             longest: timedelta | None = state.effective_max_runtime
-            text = _("when slow, after %(time)s at most")
+            text = _("when slow, after %(time)s at the latest")
             found.append(text % {"time": exact_span(longest)} if longest else _("when slow"))
         return " · ".join(found) or _("none")
 
     @property
-    def note(self) -> str:
-        """Why nobody, or somebody else than the owner, is told."""
-        if not channels_for(self.owner):
-            return _("No channel is set up for it.")
-        if self.owner and self.owner not in settings.ALERTS:
-            return _("ALERTS does not have this owner: “default” is told.")
-        return ""
+    def is_unheard(self) -> bool:
+        """Whether nobody is told, since the settings name no channel."""
+        return not channels_for(self.owner)
+
+    @property
+    def is_owner_unknown(self) -> bool:
+        """Whether ``"default"`` is told in place of the owner."""
+        return not self.is_unheard and bool(self.owner) and self.owner not in settings.ALERTS

@@ -119,7 +119,13 @@ class AlertForm(forms.Form):
             return {}
         declared, own = default.declared, stored_policy(self.task)
         differing = [name for name in ALERT_POLICY if name in declared and declared[name] != own[name]]
-        return {name: policy_value(name, declared[name]) for name in differing}
+        unsaid = _("the project's setting")
+        return {
+            name: unsaid
+            if declared[name] is None and name in self.of_project
+            else policy_value(name, declared[name])
+            for name in differing
+        }
 
     @property
     def counts(self) -> list[PolicyCount]:

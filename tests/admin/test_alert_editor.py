@@ -256,17 +256,29 @@ def test_a_change_that_history_does_not_know_is_nobodys(admin_client: Client, ta
 
 def test_differences_from_code_are_marked_and_reset(admin_client: Client, task: Any) -> None:
     declare(task, alert_after=3, alert_on="failing,late", max_runtime=600.0, owner="billing")
-    save(admin_client, task, {**EMPTY, "alert_after": "3", "kinds": "own", "owner": "ops"})
+    changed = {"alert_after": "3", "recover_after": "2", "kinds": "own", "owner": "ops"}
+    save(admin_client, task, {**EMPTY, **changed})
     text = form(admin_client, task)
-    assert re.findall(r"In code: ([^<]*)<", text) == ["10 min", "failing, late", "billing"]
+    assert re.findall(r"In code: ([^<]*)<", text) == [
+        "the project&#x27;s setting",
+        "10 min",
+        "failing, late",
+        "billing",
+    ]
     assert f'formaction="{LIST}{task.pk}/default/"' in text
     listed = admin_client.get(LIST).content.decode()
-    assert "Differs from the code: longest run time, alert on, owner" in listed
+    assert (
+        "Differs from the code: recovered after successes in a row, longest run time, alert on, owner"
+        in listed
+    )
     admin_client.post(f"{LIST}{task.pk}/default/")
     kept = state(task)
     assert (kept.alert_after, kept.alert_on, kept.owner) == (3, "failing,late", "billing")
     assert kept.max_runtime == timedelta(minutes=10)
-    assert log()[-1] == "Reset to default: longest run time, alert on, owner."
+    assert (
+        log()[-1]
+        == "Reset to default: recovered after successes in a row, longest run time, alert on, owner."
+    )
     text = form(admin_client, task)
     assert "In code:" not in text
     assert "/default/" not in text

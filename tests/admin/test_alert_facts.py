@@ -33,7 +33,7 @@ def drawer(client: Client, task: Any, query: str = "") -> str:
     [
         ({}, "after the first failure · when late · when slow"),
         ({"alert_after": 3, "alert_on": "failing"}, "after 3 failures in a row"),
-        ({"max_runtime": timedelta(seconds=90), "alert_on": "slow"}, "when slow, after 90 s at most"),
+        ({"max_runtime": timedelta(seconds=90), "alert_on": "slow"}, "when slow, after 90 s at the latest"),
         ({"alert_on": "none"}, "none"),
     ],
 )
@@ -50,7 +50,7 @@ def test_drawer_says_when_somebody_is_told(
     [
         ({}, "", "No channel is set up for it."),
         ({"default": ["mailto:a@example.com"]}, "", ""),
-        ({"default": ["mailto:a@example.com"]}, "billing", "ALERTS does not have this owner"),
+        ({"default": ["mailto:a@example.com"]}, "billing", "Not in ALERTS: “default” is told."),
         ({"billing": ["mailto:a@example.com"]}, "billing", ""),
         ({"default": ["mailto:a@example.com"], "billing": []}, "billing", "No channel is set up for it."),
     ],
@@ -62,8 +62,8 @@ def test_drawer_says_where_alerts_go_otherwise_than_to_the_owner(
     TaskState.objects.create(task_id=task.pk, owner=owner)
     text = drawer(admin_client, task)
     assert "a@example.com" not in text
-    assert ("<dd>billing</dd>" in text) == bool(owner)
-    for each in ("No channel is set up for it.", "ALERTS does not have this owner"):
+    assert ("<dt>Owner</dt>" in text) == bool(owner)
+    for each in ("No channel is set up for it.", "Not in ALERTS: “default” is told."):
         assert (each in text) == (bool(note) and note in each)
 
 
@@ -109,9 +109,7 @@ def test_a_stored_runbook_that_is_no_web_address_is_no_link(
     ):
         assert runbook not in unescape(text)
     text = admin_client.get(f"{LIST}{task.pk}/alerts/").content.decode()
-    assert f'name="runbook" value="{runbook}"' in re.sub(r"\s+", " ", unescape(text)).replace(
-        'maxlength="500" autocomplete="off" spellcheck="false" ', ""
-    )  # to be corrected
+    assert f'value="{runbook}"' in unescape(text)  # to be corrected
 
 
 def test_run_of_a_deleted_task_has_no_runbook(admin_client: Client, task: Any) -> None:

@@ -296,7 +296,7 @@ async function send(form, submitter) {
 /* A form that names a page leads back to it; any other closes the drawer. */
 async function afterForm(form, isDone) {
   const { stForm: back } = form.dataset;
-  if (!isDone) return form.querySelector("[aria-invalid=true]")?.focus();
+  if (!isDone) return form.querySelector("[aria-invalid=true], .st-conflict a")?.focus();
   if (!back) return drawer.close();
   await turnPage({ href: back });
 }
