@@ -9,7 +9,7 @@ from axe_playwright_python.sync_playwright import Axe
 from django.contrib.auth.models import User
 from playwright.sync_api import Browser, Page, expect
 
-from scheduled_tasks.models import ProcessKind, Status
+from scheduled_tasks.models import CodeDefault, ProcessKind, Source, Status, TaskState
 from tests.e2e.conftest import LogIn
 from tests.e2e.test_list import LIST, make_process, make_task, row, toast
 from tests.factories import make_run
@@ -76,7 +76,7 @@ def test_drawer_with_an_open_run(themed_page: Page, task: Any) -> None:
     assert violations(themed_page) == []
 
 
-@pytest.mark.parametrize("path", ["change/", "schedule/", "pause/", "runs/new/"])
+@pytest.mark.parametrize("path", ["change/", "schedule/", "alerts/", "pause/", "runs/new/"])
 def test_pages_of_their_own(themed_page: Page, task: Any, path: str) -> None:
     themed_page.goto(f"{LIST}{task.pk}/{path}")
     expect(themed_page.locator(".st")).to_be_visible()
@@ -104,6 +104,27 @@ def test_form_in_the_drawer(themed_page: Page, task: Any) -> None:
     row(themed_page, task).locator("summary").click()
     row(themed_page, task).get_by_role("link", name="Run with arguments").click()
     expect(themed_page.get_by_label("Arguments", exact=True)).to_be_focused()
+    assert violations(themed_page) == []
+
+
+@pytest.mark.parametrize("width", [1440, 390])
+def test_form_of_alerts_with_a_conflict_and_errors(themed_page: Page, task: Any, width: int) -> None:
+    declared = {"owner": "billing"}
+    CodeDefault.objects.create(task_id=task.pk, name=task.name, source=Source.DECORATOR, declared=declared)
+    TaskState.objects.create(task_id=task.pk, owner="ops", runbook="https://wiki.example.com/")
+    themed_page.set_viewport_size({"width": width, "height": 900})
+    themed_page.goto(LIST)
+    row(themed_page, task).get_by_role("link", name="webhook-delivery-retry", exact=True).click()
+    themed_page.get_by_role("link", name="Edit alerts of").click()
+    themed_page.get_by_label("Only these").check()
+    assert violations(themed_page) == []
+    TaskState.objects.update(owner="theirs")
+    themed_page.get_by_role("button", name="Save").click()
+    expect(themed_page.locator(".st-conflict")).to_be_visible()
+    assert violations(themed_page) == []
+    themed_page.get_by_label("Runbook").fill("x")
+    themed_page.get_by_label("Runbook").press("Enter")
+    expect(themed_page.locator("#st-error-runbook")).to_be_visible()
     assert violations(themed_page) == []
 
 

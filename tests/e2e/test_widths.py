@@ -145,7 +145,8 @@ def test_run_now_and_history_are_there_at_every_width(admin_page: Page, task: An
 @pytest.mark.parametrize("width", WIDTHS)
 def test_endless_words_break(admin_page: Page, transactional_db: None, width: int) -> None:
     endless = make_task("x" * 200, description="y" * 999, zone="America/Argentina/ComodRivadavia")
-    TaskState.objects.create(task_id=endless.pk, pause_note="n" * 400, paused_by_name="p" * 150)
+    policy = {"owner": "o" * 100, "runbook": "https://example.com/" + "r" * 480}
+    TaskState.objects.create(task_id=endless.pk, pause_note="n" * 400, paused_by_name="p" * 150, **policy)
     ScheduledTask.objects.update(enabled=False)
     make_run(endless, Status.FAILED, error="e" * 900, error_type="t" * 200)
     admin_page.set_viewport_size({"width": width, "height": 900})
@@ -162,11 +163,12 @@ def test_endless_words_break_on_every_page(admin_page: Page, transactional_db: N
     endless = make_task("x" * 200, task="z" * 200, cron=f"{minutes} 3 * * *", description="y" * 999)
     words = {"error": "e" * 900, "error_type": "t" * 200, "worker": "w" * 255, "actor": "a" * 150}
     run = make_run(endless, Status.FAILED, summary=json.dumps({"k" * 90: "v"}), **words)
-    TaskState.objects.create(task_id=endless.pk, pause_note="n" * 400, paused_by_name="p" * 150)
+    policy = {"owner": "o" * 100, "runbook": "https://example.com/" + "r" * 480}
+    TaskState.objects.create(task_id=endless.pk, pause_note="n" * 400, paused_by_name="p" * 150, **policy)
     ScheduledTask.objects.update(enabled=False)
     admin_page.emulate_media(reduced_motion="reduce")
     admin_page.set_viewport_size({"width": width, "height": 900})
-    tasks = [f"{endless.pk}/{path}/" for path in ("change", "schedule", "pause", "runs/new")]
+    tasks = [f"{endless.pk}/{path}/" for path in ("change", "schedule", "alerts", "pause", "runs/new")]
     for path in [*tasks, "timeline/", "../taskrun/", f"../taskrun/{run.pk}/change/", ""]:
         admin_page.goto(f"{LIST}{path}")
         assert admin_page.evaluate("document.scrollingElement.scrollWidth <= innerWidth"), path
@@ -407,7 +409,7 @@ def test_long_text_of_a_run_leaves_its_buttons_near(admin_page: Page, transactio
 @pytest.mark.parametrize("width", WIDTHS)
 def test_every_page_fits_its_width(admin_page: Page, task: Any, width: int) -> None:
     admin_page.set_viewport_size({"width": width, "height": 900})
-    paths = [f"{task.pk}/{path}/" for path in ("change", "schedule", "pause", "runs/new")]
+    paths = [f"{task.pk}/{path}/" for path in ("change", "schedule", "alerts", "pause", "runs/new")]
     for path in [*paths, "timeline/", "../taskrun/", "../taskrun/?status=failed"]:
         admin_page.goto(f"{LIST}{path}")
         assert admin_page.evaluate("document.scrollingElement.scrollWidth <= innerWidth"), path
