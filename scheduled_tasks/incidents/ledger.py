@@ -28,6 +28,8 @@ class Changes:
     now: datetime
     opened: list[Incident] = field(default_factory=list)
     counted: list[Incident] = field(default_factory=list)
+    handed_over: list[Incident] = field(default_factory=list)
+    """Those whose task has another owner now."""
     closed: list[Incident] = field(default_factory=list)
     standing: list[Incident] = field(default_factory=list)
     """Those that were open before and still are."""
@@ -54,8 +56,14 @@ class Changes:
             incident.run_count, incident.good_count, incident.last_run_id = counts
             self.counted.append(incident)
 
+    def hand_over(self, incident: Incident, owner: str) -> None:
+        """Note that its task has another owner."""
+        if incident.owner != owner:
+            incident.owner = owner
+            self.handed_over.append(incident)
+
     def __bool__(self) -> bool:
-        return bool(self.opened or self.counted or self.closed or self.standing)
+        return bool(self.opened or self.counted or self.handed_over or self.closed or self.standing)
 
 
 @dataclass
@@ -95,7 +103,11 @@ def compare(findings: Findings) -> Changes:
     if findings.faults is not None:
         _compare_faults(changes, findings, findings.faults)
     for incident in findings.incidents.values():
-        if incident.task_id is not None and incident.task_id not in findings.tasks:
+        if incident.task_id is None:
+            continue
+        if incident.task_id in findings.tasks:
+            changes.hand_over(incident, findings.tasks[incident.task_id].state.owner)
+        else:
             changes.close(incident, Closing.DELETED)
     changes.standing = [each for each in findings.incidents.values() if each.open_key is not None]
     return changes
@@ -243,6 +255,7 @@ def write(changes: Changes) -> None:
     new = {id(incident) for incident in changes.opened}
     counted = [incident for incident in changes.counted if id(incident) not in new]
     incidents.bulk_update(counted, COUNTED, batch_size=AT_ONCE)
+    incidents.bulk_update(changes.handed_over, ["owner"], batch_size=AT_ONCE)
     for closing in Closing:
         over = [each.pk for each in changes.closed if each.closing == closing and id(each) not in new]
         if over:

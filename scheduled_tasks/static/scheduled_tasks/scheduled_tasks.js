@@ -404,7 +404,7 @@ async function turnPage({ href }) {
   const wasForm = fieldOfForm() !== null;
   await visit(href);
   drawer.scrollTop = 0;
-  (fieldOfForm() ?? (wasForm && document.getElementById("st-d-alerts")))?.focus();
+  (wasForm ? document.getElementById("st-d-alerts") : fieldOfForm())?.focus();
 }
 
 async function toggleRun(link) {
