@@ -134,27 +134,12 @@ class Story(IncidentRow):
         return runbook if is_web_address(runbook) else ""
 
     @cached_property
-    def first_run(self) -> RunRow | None:
-        """The run it began with; None for one that is gone, or not to be seen."""
-        return self._row(self.incident.first_run_id)
-
-    @cached_property
-    def last_run(self) -> RunRow | None:
-        """The last run in trouble, where that is another one."""
-        last = self.incident.last_run_id
-        return self._row(last) if last != self.incident.first_run_id else None
-
-    def _row(self, pk: int | None) -> RunRow | None:
-        run = self._runs.get(pk or 0)
-        return RunRow(run, self.zone, self.now) if run else None
-
-    @property
     def shown_runs(self) -> list[tuple[str, RunRow]]:
-        """Each run with what it is."""
-        if self.first_run and not self.last_run and self.incident.last_run_id == self.incident.first_run_id:
-            return [(_("Run"), self.first_run)]
-        found = ((_("First run"), self.first_run), (_("Last run"), self.last_run))
-        return [(name, row) for name, row in found if row]
+        """Its first and its last run, each with what it is: those that are there and may be seen."""
+        first, last = self.incident.first_run_id, self.incident.last_run_id
+        named = [(_("Run"), first)] if first == last else [(_("First run"), first), (_("Last run"), last)]
+        runs = [(name, self._runs.get(pk or 0)) for name, pk in named]
+        return [(name, RunRow(run, self.zone, self.now)) for name, run in runs if run is not None]
 
     @cached_property
     def notices(self) -> list[NoticeRow]:

@@ -108,7 +108,8 @@ def _open_runs(task_ids: Sequence[int]) -> QuerySet[Any, Any]:
 
 def _open_incidents(task_ids: Sequence[int]) -> QuerySet[Any, Any]:
     # By the index of open incidents, as above: a task may have had thousands.
-    listed = Incident.objects.open().annotate(listed=Coalesce("task_id", 0)).filter(listed__in=task_ids)
+    of_tasks = Incident.objects.open().filter(task__isnull=False)
+    listed = of_tasks.annotate(listed=Coalesce("task_id", NO_TASK)).filter(listed__in=task_ids)
     return part(listed, "incident", *INCIDENT_SHOWN, is_true(muted_until__gt=UtcNow()))
 
 
