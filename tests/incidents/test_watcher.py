@@ -82,6 +82,25 @@ def test_quiet_time_counts(watching: Watcher, clock: TestClock, failing: int) ->
     assert Incident.objects.open().get(task_id=task.pk).kind == "late"
 
 
+def test_what_comes_during_a_look_is_seen_by_the_next(
+    watching: Watcher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tasks, read = [make_task("early"), make_task("meanwhile")], watching_module.finding.read
+
+    def read_then_fail(*arguments: object, **more: object) -> object:
+        found = read(*arguments, **more)
+        monkeypatch.setattr(watching_module.finding, "read", read)
+        make_run(tasks[1], Status.FAILED)
+        return found
+
+    monkeypatch.setattr(watching_module.finding, "read", read_then_fail)
+    monkeypatch.setattr(watching_module.Endurance, "is_waiting", False)
+    make_run(tasks[0], Status.FAILED)
+    for _ in range(2):
+        watching.turn()
+    assert {incident.subject for incident in Incident.objects.open()} == {"early", "meanwhile"}
+
+
 def test_another_process_asks_once(watching: Watcher, start_watcher: Callable[[], Watcher]) -> None:
     other = Watcher(watching._heartbeat)
     assert len(statements(other.turn)) == 1
