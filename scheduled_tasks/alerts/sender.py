@@ -185,9 +185,9 @@ def _attempt(notice: Notice, lapses_at: float) -> str:
 
 
 def _is_behind(notice: Notice) -> bool:
-    """Whether an earlier notice of the same trouble still waits for the channel: first it opens."""
+    """Whether an earlier notice of the same trouble still waits for the channel."""
     earlier = _notices().filter(channel=notice.channel, pk__lt=notice.pk, due_at__isnull=False)
-    return earlier.filter(incidents__in=notice.incidents.using(database())).exists()
+    return earlier.filter(incidents__key__in=notice.incidents.using(database()).values("key")).exists()
 
 
 def _lapsed(in_hand: list[int]) -> QuerySet[Notice]:

@@ -135,7 +135,8 @@ class Watcher:
                 if rows != self._rows and time.monotonic() - self._looked_at > GAP:
                     self._endurance.unsettle()
                 self.look()
-                self._rows = rows = finding.signature()
+                self._rows = rows  # of before the look: what came meanwhile is new at the next turn
+                rows = finding.signature()
             else:
                 self._endurance.note_nothing_new()
             if finding.has_unsent(rows):

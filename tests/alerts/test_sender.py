@@ -198,6 +198,20 @@ def test_recovery_never_arrives_first(sender, receiver, alerts):
     assert keys == [opened.pk, unrelated.pk, opened.pk, closed.pk]
 
 
+def test_what_comes_back_never_overtakes_its_recovery(sender, function, alerts):
+    alerts(default=[KEEP])
+    over = make_incident(closed_at=database_now())
+    closed = make_notice(KEEP, over, event="closed", due_at=database_now() + MINUTE)
+    back = make_incident("again", key=over.key, open_key=over.key)
+    opened = make_notice(KEEP, back)
+    settled(sender)
+    assert (state(closed), state(opened)) == ("waiting", "waiting")
+    make_due(closed)
+    settled(sender)
+    settled(sender)
+    assert [each.notice_id for each in function.got] == [closed.pk, opened.pk]
+
+
 def test_recovery_of_what_was_given_up(sender, function, alerts):
     alerts(default=[KEEP])
     incident = make_incident()

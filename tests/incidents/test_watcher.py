@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from datetime import timedelta
 from uuid import uuid4
@@ -82,6 +81,25 @@ def test_quiet_time_counts(watching: Watcher, clock: TestClock, failing: int) ->
     assert Incident.objects.open().get(task_id=task.pk).kind == "late"
 
 
+def test_what_comes_during_a_look_is_seen_by_the_next(
+    watching: Watcher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tasks, read = [make_task("early"), make_task("meanwhile")], watching_module.finding.read
+
+    def read_then_fail(*arguments: object, **more: object) -> object:
+        found = read(*arguments, **more)
+        monkeypatch.setattr(watching_module.finding, "read", read)
+        make_run(tasks[1], Status.FAILED)
+        return found
+
+    monkeypatch.setattr(watching_module.finding, "read", read_then_fail)
+    monkeypatch.setattr(watching_module.Endurance, "is_waiting", False)
+    make_run(tasks[0], Status.FAILED)
+    for _ in range(2):
+        watching.turn()
+    assert {incident.subject for incident in Incident.objects.open()} == {"early", "meanwhile"}
+
+
 def test_another_process_asks_once(watching: Watcher, start_watcher: Callable[[], Watcher]) -> None:
     other = Watcher(watching._heartbeat)
     assert len(statements(other.turn)) == 1
@@ -109,7 +127,7 @@ def test_stop_gives_the_lease_back(watching: Watcher) -> None:
     assert other.lease.held
 
 
-def test_a_thousand_failures_are_one_message_within_two_seconds(watching: Watcher) -> None:
+def test_a_thousand_failures_are_one_message_by_few_statements(watching: Watcher) -> None:
     tasks = [make_task(f"task-{number}") for number in range(1000)]
     good = make_run(tasks[0])
     fields = {field.attname: getattr(good, field.attname) for field in TaskRun._meta.concrete_fields}
@@ -118,9 +136,10 @@ def test_a_thousand_failures_are_one_message_within_two_seconds(watching: Watche
             TaskRun(**{**fields, "id": None, "task_id": task.pk, "celery_id": uuid4().hex, "status": status})
             for task in tasks
         )
-        before, begun = Notice.objects.count(), time.process_time()
-        watching.look()
-        assert time.process_time() - begun < 2
+        before = Notice.objects.count()
+        with CaptureQueriesContext(connection) as queries:
+            watching.look()
+        assert len(queries) < 60
         made = Notice.objects.order_by("pk")[before:]
         assert [(notice.event, notice.count) for notice in made] == ([(event, 1000)] if event else [])
     assert Incident.objects.filter(closed_at__isnull=False, run_count=2).count() == 1000

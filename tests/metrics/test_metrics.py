@@ -5,7 +5,6 @@ from __future__ import annotations
 import random
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
@@ -178,20 +177,17 @@ def many(count: int) -> None:
     )
 
 
-def test_few_statements_and_little_time_at_any_number_of_tasks(scrape: Scrape) -> None:
+def test_few_statements_at_any_number_of_tasks(scrape: Scrape) -> None:
     make_process()
     counts = []
     for more in (1, 999):
         IntervalSchedule.objects.all().delete()
         many(more)
         with CaptureQueriesContext(connection) as queries:
-            began = time.process_time()
             found = scrape()
-            took = time.process_time() - began
         counts.append(len(queries))
     assert found["task_failure_streak", "task 5"] == 3
     assert counts[0] == counts[1] <= MOST_STATEMENTS
-    assert took < 2  # the request alone takes 0.6 to 0.7 s on SQLite
 
 
 def test_without_the_token(client: Client, settings: Any, admin_client: Client) -> None:
