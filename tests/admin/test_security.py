@@ -14,9 +14,21 @@ from django.contrib.auth.models import User
 from django.test import Client
 
 from scheduled_tasks import operations
-from scheduled_tasks.models import CodeDefault, Overlap, ScheduledTask, Source, Status, TaskRun, TaskState
+from scheduled_tasks.models import (
+    CodeDefault,
+    Incident,
+    Overlap,
+    ScheduledTask,
+    Source,
+    Status,
+    TaskRun,
+    TaskState,
+    database_now,
+)
 from scheduled_tasks.operations import Actor, publishing
-from tests.admin.test_matrix import ADDRESSES, Rows, address, everything_stored
+from tests.admin.addresses import ADDRESSES, Rows
+from tests.admin.test_matrix import address, everything_stored
+from tests.alerts.rows import make_notice
 from tests.factories import make_process, make_run, make_task
 
 pytestmark = pytest.mark.django_db
@@ -74,7 +86,20 @@ def hostile_rows() -> Rows:
     paused = make_task(f"paused {EVIL}", description=EVIL)
     actor = Actor(name=EVIL, log=lambda task, text: None)
     operations.disable(paused.pk, actor=actor, note=EVIL)
-    return {"": None, "task": task, "ended run": failed, "open run": running, "paused": paused}
+    found = {"": None, "task": task, "ended run": failed, "open run": running, "paused": paused}
+    return {**found, "incident": hostile_incident(task, failed)}
+
+
+def hostile_incident(task: Any, run: TaskRun) -> Incident:
+    """An open incident that is acknowledged and muted, with a message that failed."""
+    now, key = database_now(), f"failing:{task.pk}"
+    incident = Incident.objects.create(
+        kind="failing", key=key, open_key=key, task_id=task.pk, subject=EVIL, owner=EVIL[:100],
+        opened_at=now, last_seen_at=now, run_count=1, first_run=run, last_run=run, note=EVIL,
+        acknowledged_by=EVIL[:150], acknowledged_at=now, muted_by=EVIL[:150], muted_for_good=True,
+    )  # fmt: skip
+    make_notice("mailto:ops@example.com", incident, label=EVIL[:255], error=EVIL, attempts=1)
+    return incident
 
 
 class Elements(HTMLParser):
