@@ -16,6 +16,7 @@ from django_celery_beat.models import IntervalSchedule
 from .. import operations, schedules
 from ..conf import settings
 from ..declarations import validation
+from ..declarations.fields import FIELDS
 from ..declarations.validation import ALERT_KINDS, ALERT_POLICY, GREATEST, NO_KINDS, Invalid
 from ..masking import printable
 from ..models import Flag, ScheduledTask, TaskState
@@ -126,6 +127,12 @@ class AlertForm(forms.Form):
             else policy_value(name, declared[name])
             for name in differing
         }
+
+    @property
+    def differs_text(self) -> str:
+        """The fields of the form in which the task differs from its code, in one sentence."""
+        fields = ", ".join(str(FIELDS[name].label) for name in self.in_code)
+        return _("Differs from the code: %(fields)s") % {"fields": fields}
 
     @property
     def counts(self) -> list[PolicyCount]:

@@ -284,6 +284,21 @@ def test_differences_from_code_are_marked_and_reset(admin_client: Client, task: 
     assert "/default/" not in text
 
 
+def test_the_forms_reset_leaves_what_is_not_of_alerts(admin_client: Client, task: Any) -> None:
+    declare(task, owner="billing", description="as declared")
+    CodeDefault.objects.update(chosen=["runbook", "grace"])
+    text = form(admin_client, task)
+    button = re.search(r"<button[^>]* name=\"only\" value=\"alerts\"[^>]*>", text)
+    assert button is not None
+    assert 'title="Differs from the code: owner"' in button[0]
+    admin_client.post(f"{LIST}{task.pk}/default/", {"only": "alerts"})
+    assert (state(task).owner, again(task).description) == ("billing", task.description)
+    assert CodeDefault.objects.get().chosen == ["grace"]
+    assert log() == ["Reset to default: owner."]
+    admin_client.post(f"{LIST}{task.pk}/default/")
+    assert again(task).description == "as declared"
+
+
 @pytest.mark.parametrize("declared", [[], "x", {"alert_on": 5, "owner": ["x"]}])
 def test_a_default_that_cannot_be_read_takes_no_form_down(
     admin_client: Client, task: Any, declared: Any

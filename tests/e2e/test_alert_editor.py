@@ -110,12 +110,15 @@ def test_conflict_names_the_person_and_either_can_stay(admin_page: Page, task: A
 
 def test_reset_in_the_form_leads_back_to_the_task(admin_page: Page, task: Any) -> None:
     TaskState.objects.filter(task_id=task.pk).update(owner="ops")
+    default = CodeDefault.objects.get(task_id=task.pk)
+    CodeDefault.objects.update(declared={**default.declared, "description": "as declared"})
     drawer = open_form(admin_page, task)
     expect(drawer).to_contain_text("In code: billing")
     drawer.get_by_role("button", name="Reset to default").click()
     expect(drawer.get_by_role("link", name="Edit alerts of")).to_be_focused()
     expect(drawer.get_by_role("definition").filter(has_text="billing")).to_be_visible()
     assert state(task).owner == "billing"
+    assert ScheduledTask.objects.get(pk=task.pk).description != "as declared"
 
 
 def test_runbook_is_beside_the_error_of_a_run(admin_page: Page, task: Any) -> None:
