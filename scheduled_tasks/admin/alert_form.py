@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
@@ -16,6 +17,7 @@ from django_celery_beat.models import IntervalSchedule
 from .. import operations, schedules
 from ..conf import settings
 from ..declarations import validation
+from ..declarations.fields import FIELDS
 from ..declarations.validation import ALERT_KINDS, ALERT_POLICY, GREATEST, NO_KINDS, Invalid
 from ..masking import printable
 from ..models import Flag, ScheduledTask, TaskState
@@ -29,11 +31,21 @@ OWN_KINDS = "own"
 """Value of ``kinds`` where the task chooses its kinds; empty where the project does."""
 
 
-def count_field() -> forms.IntegerField:
-    """A whole number, 1 or more, or nothing."""
-    sentence = gettext_lazy("Enter a whole number, 1 or more.")
-    errors = dict.fromkeys(("invalid", "min_value", "max_value"), sentence)
-    return forms.IntegerField(required=False, min_value=1, max_value=GREATEST, error_messages=errors)
+class CountField(forms.IntegerField):
+    """A whole number, 1 or more, or nothing; in digits alone, where ``int()`` also reads ``1_0``."""
+
+    def __init__(self) -> None:
+        errors = dict.fromkeys(("invalid", "min_value"), gettext_lazy("Enter a whole number, 1 or more."))
+        super().__init__(required=False, min_value=1, error_messages=errors)
+
+    def to_python(self, value: Any) -> int | None:
+        """The number that was typed."""
+        if value and not re.fullmatch(r"[0-9]{1,20}", value.strip()):
+            raise forms.ValidationError(self.error_messages["invalid"])
+        number: int | None = super().to_python(value)
+        if number is not None and number > GREATEST:
+            raise forms.ValidationError(_("Enter a whole number from 1 to %(most)s.") % {"most": GREATEST})
+        return number
 
 
 class AlertForm(forms.Form):
@@ -43,8 +55,8 @@ class AlertForm(forms.Form):
     """
 
     seen = forms.CharField(required=False, strip=False)
-    alert_after = count_field()
-    recover_after = count_field()
+    alert_after = CountField()
+    recover_after = CountField()
     max_runtime = forms.CharField(required=False)
     unit = forms.CharField(required=False)
     kinds = forms.CharField(required=False)
@@ -126,6 +138,12 @@ class AlertForm(forms.Form):
             else policy_value(name, declared[name])
             for name in differing
         }
+
+    @property
+    def differs_text(self) -> str:
+        """The fields of the form in which the task differs from its code, in one sentence."""
+        fields = ", ".join(str(FIELDS[name].label) for name in self.in_code)
+        return _("Differs from the code: %(fields)s") % {"fields": fields}
 
     @property
     def counts(self) -> list[PolicyCount]:

@@ -49,9 +49,9 @@ def incident_change(change: Change) -> View:
 
 @incident_change
 def acknowledge_incident(model_admin: AccessAdmin, request: HttpRequest, pk: int) -> str:
-    """Say that somebody looks after it; ``note`` says how."""
-    note = request.POST.get("note", "")
-    operations.acknowledge(pk, actor=model_admin.actor(request), note=note)
+    """Say that somebody looks after it; ``note`` says how, ``seen`` is the note the person was looking at."""
+    note, seen = request.POST.get("note", ""), request.POST.get("seen", "")
+    operations.acknowledge(pk, actor=model_admin.actor(request), note=note, seen=seen)
     return _("The incident is acknowledged.")
 
 

@@ -14,6 +14,8 @@ from django.utils.translation import gettext as _
 
 from .. import operations
 from ..access import Action
+from ..declarations.fields import FIELDS
+from ..declarations.validation import ALERT_POLICY
 from ..operations import Refused
 from .context import admin_url, check_visible, page_context, run_link, task_or_404
 from .forms import InvalidArguments, celery_id, read_arguments
@@ -73,8 +75,9 @@ def set_skip_next(model_admin: AccessAdmin, request: HttpRequest, pk: int) -> To
 
 @task_change(Action.CHANGE)
 def reset_to_default(model_admin: AccessAdmin, request: HttpRequest, pk: int) -> Toast:
-    """Give the task what its code declares."""
-    task = operations.reset(pk, actor=model_admin.actor(request))
+    """Give the task what its code declares; with ``only`` being ``alerts``, of its alerts alone."""
+    fields = ALERT_POLICY if request.POST.get("only") == "alerts" else tuple(FIELDS)
+    task = operations.reset(pk, actor=model_admin.actor(request), only=fields)
     return Toast(_("%(name)s was reset to its code default.") % {"name": task.name}, about=pk)
 
 

@@ -28,8 +28,8 @@ def recipients(address: str) -> list[str]:
 
 
 def label(address: str) -> str:
-    """The mail addresses, as many as fit."""
-    shown = ", ".join(recipients(address))
+    """The mail addresses, as many as fit; the scheme where there is none."""
+    shown = ", ".join(recipients(address)) or SCHEME
     return shown if len(shown) <= LONGEST_LABEL else f"{shown[: LONGEST_LABEL - 1]}…"
 
 

@@ -50,7 +50,8 @@ def opened(incident: IncidentFacts, count: int) -> str:
     elif incident.kind == "late" and runs > 0:
         counted = ngettext("(%(count)s run did not start)", "(%(count)s runs did not start)", runs)
     text += f" {counted % {'count': runs}}" if counted else ""
-    why = ": ".join(filter(None, (incident.error_type, incident.error))) or incident.reason
+    error_name = incident.error_type.rpartition(".")[2]
+    why = ": ".join(filter(None, (error_name, incident.error))) or incident.reason
     return f"{text}. {why}" if why else text
 
 

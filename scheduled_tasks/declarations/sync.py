@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
@@ -169,15 +169,16 @@ def edited_fields(task: ScheduledTask) -> tuple[str, ...]:
     )
 
 
-def apply_default(task: ScheduledTask) -> tuple[str, ...]:
-    """Give the task what its code declares in every field of :func:`edited_fields`, and return these.
+def apply_default(task: ScheduledTask, only: Collection[str] = tuple(FIELDS)) -> tuple[str, ...]:
+    """Give the task what its code declares in every field of :func:`edited_fields` that is in ``only``.
 
-    Call it with the task's row locked.
+    Returns these fields. Call it with the task's row locked.
     """
-    default, edited = task.code_default, edited_fields(task)
+    default = task.code_default
+    edited = tuple(name for name in edited_fields(task) if name in only)
     if default is not None and edited:
         change(task, {name: default.declared[name] for name in edited}, database_now())
-        default.chosen = []
+        default.chosen = [name for name in default.chosen if name not in only]
         default.save(update_fields=["chosen"])
     return edited
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from django.core.exceptions import ValidationError
 from django.utils.translation import gettext as _
 
 from .. import schedules
 from ..cron import CronExpression
 from ..declarations import sync
-from ..declarations.fields import change, interval_text, values_of
+from ..declarations.fields import FIELDS, change, interval_text, values_of
 from ..masking import printable
 from ..models import CodeDefault, PausedBy, ScheduledTask, TaskState, database_now
 from ..recording.connection import keepable
@@ -102,14 +104,14 @@ def _reschedule(
     return task
 
 
-def reset(task_id: int, *, actor: Actor) -> ScheduledTask:
-    """Give the task what its code declares, in every field an operator changed."""
+def reset(task_id: int, *, actor: Actor, only: Collection[str] = tuple(FIELDS)) -> ScheduledTask:
+    """Give the task what its code declares, in every field of ``only`` that an operator changed."""
     with locked(task_id) as task:
         default: CodeDefault | None = task.code_default
         if default is None or default.gone_since is not None:
             raise Refused("no_default", _("No code declares %(name)s.") % {"name": task.name})
         try:
-            edited = sync.apply_default(task)
+            edited = sync.apply_default(task, only)
         except ValidationError:  # the row's fault, not the declaration's
             raise
         except schedules.UNREADABLE as error:

@@ -44,16 +44,18 @@ class MuteSpan(TextChoices):
         return timezone.make_aware(datetime.combine(tomorrow, MORNING))
 
 
-def acknowledge(incident_id: int, *, actor: Actor, note: str = "") -> Incident:
+def acknowledge(incident_id: int, *, actor: Actor, note: str = "", seen: str = "") -> Incident:
     """Say that somebody looks after the incident; ``note`` (500 characters) says how.
 
-    Of an incident that is acknowledged already a new note replaces the old one, and its author the person;
-    without a new note nothing changes. Raises :class:`Refused` when the incident is over.
+    Of an incident that is acknowledged already a new note replaces the old one, and its author the person.
+    An empty note removes the one that the person has ``seen``, but none that somebody wrote meanwhile. Raises
+    :class:`Refused` when the incident is over.
     """
     note = keepable(printable(note.strip()))[:500]
     with transaction.atomic(using=database()):
         incident = _open_incident(incident_id)
-        if incident.acknowledged_at is not None and note in ("", incident.note):
+        is_removal = not note and seen.strip() == incident.note
+        if incident.acknowledged_at is not None and (note == incident.note or not (note or is_removal)):
             return incident
         by = {"acknowledged_by": keepable(actor.name)[:150], "acknowledged_at": database_now()}
         _change(incident, **by, note=note)

@@ -174,7 +174,8 @@ def test_kinds_count_only_when_they_are_the_tasks_own(admin_client: Client, task
         ("alert_after", "0", "Enter a whole number, 1 or more."),
         ("alert_after", "three", "Enter a whole number, 1 or more."),
         ("recover_after", "1.5", "Enter a whole number, 1 or more."),
-        ("recover_after", "99999999999", "Enter a whole number, 1 or more."),
+        ("alert_after", "1_0", "Enter a whole number, 1 or more."),
+        ("recover_after", "99999999999", "Enter a whole number from 1 to 2147483647."),
         ("max_runtime", "0", "Enter a whole number from 1 to 5256000."),
         ("max_runtime", "soon", "Enter a whole number from 1 to 5256000."),
         ("owner", "o" * 101, "at most 100 characters"),
@@ -282,6 +283,21 @@ def test_differences_from_code_are_marked_and_reset(admin_client: Client, task: 
     text = form(admin_client, task)
     assert "In code:" not in text
     assert "/default/" not in text
+
+
+def test_the_forms_reset_leaves_what_is_not_of_alerts(admin_client: Client, task: Any) -> None:
+    declare(task, owner="billing", description="as declared")
+    CodeDefault.objects.update(chosen=["runbook", "grace"])
+    text = form(admin_client, task)
+    button = re.search(r"<button[^>]* name=\"only\" value=\"alerts\"[^>]*>", text)
+    assert button is not None
+    assert 'title="Differs from the code: owner"' in button[0]
+    admin_client.post(f"{LIST}{task.pk}/default/", {"only": "alerts"})
+    assert (state(task).owner, again(task).description) == ("billing", task.description)
+    assert CodeDefault.objects.get().chosen == ["grace"]
+    assert log() == ["Reset to default: owner."]
+    admin_client.post(f"{LIST}{task.pk}/default/")
+    assert again(task).description == "as declared"
 
 
 @pytest.mark.parametrize("declared", [[], "x", {"alert_on": 5, "owner": ["x"]}])

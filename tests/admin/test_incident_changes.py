@@ -65,6 +65,18 @@ def test_without_the_script_each_change_leads_back_with_a_message(admin_client: 
     assert LogEntry.objects.count() == 3
 
 
+def test_the_note_that_is_shown_can_be_removed(admin_client: Client) -> None:
+    incident = make_incident()
+    at = f"{INCIDENTS}{incident.pk}/"
+    admin_client.post(f"{at}acknowledge/", {"note": "on it"})
+    assert (
+        '<input type="hidden" name="seen" value="on it">' in admin_client.get(f"{at}change/").content.decode()
+    )
+    admin_client.post(f"{at}acknowledge/", {"note": "", "seen": "on it"})
+    incident.refresh_from_db()
+    assert (incident.acknowledged_by, incident.note) == ("admin", "")
+
+
 def test_for_the_script_the_story_comes_anew(admin_client: Client) -> None:
     incident = make_incident()
     answer = admin_client.post(f"{INCIDENTS}{incident.pk}/mute/", {"span": "resolved"}, headers=SCRIPT)

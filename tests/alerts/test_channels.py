@@ -21,6 +21,7 @@ HERE = "tests.alerts.called"
     ("address", "label"),
     [
         ("mailto:ops@example.com", "ops@example.com"),
+        ("mailto: ,", "mailto:"),
         ("mailto:ops@example.com,%20b%2Bc@example.com", "ops@example.com, b+c@example.com"),
         ("https://hooks.example.com/services/T0/B0/s3cr3t?key=s3cr3t", "https://hooks.example.com"),
         ("HTTPS://user:s3cr3t@hooks.example.com:8443/x", "https://hooks.example.com:8443"),

@@ -36,6 +36,10 @@ def told(event: str, *incidents: IncidentFacts, total: int = 1, count: int = 1) 
             "Failing: sync (3 failures in a row). RatesUnavailable: no answer",
         ),
         (
+            facts("failing", run_count=1, error_type="proj.rates.errors.RatesUnavailable", error="no answer"),
+            "Failing: sync. RatesUnavailable: no answer",
+        ),
+        (
             facts("failing", run_count=1, reason="The worker fell silent."),
             "Failing: sync. The worker fell silent.",
         ),

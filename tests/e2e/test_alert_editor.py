@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 from django.contrib.auth.models import User
 from django.test import Client
-from playwright.sync_api import Locator, Page, expect
+from playwright.sync_api import Browser, Locator, Page, expect
 
 from scheduled_tasks.models import CodeDefault, ScheduledTask, Source, Status, TaskState
+from tests.e2e.conftest import LogIn
 from tests.e2e.test_list import LIST, make_task, row, toast
 from tests.e2e.test_widths import CONTROLS, TOO_SMALL, phone
 from tests.factories import make_run
@@ -110,12 +111,27 @@ def test_conflict_names_the_person_and_either_can_stay(admin_page: Page, task: A
 
 def test_reset_in_the_form_leads_back_to_the_task(admin_page: Page, task: Any) -> None:
     TaskState.objects.filter(task_id=task.pk).update(owner="ops")
+    default = CodeDefault.objects.get(task_id=task.pk)
+    CodeDefault.objects.update(declared={**default.declared, "description": "as declared"})
     drawer = open_form(admin_page, task)
     expect(drawer).to_contain_text("In code: billing")
     drawer.get_by_role("button", name="Reset to default").click()
     expect(drawer.get_by_role("link", name="Edit alerts of")).to_be_focused()
     expect(drawer.get_by_role("definition").filter(has_text="billing")).to_be_visible()
     assert state(task).owner == "billing"
+    assert ScheduledTask.objects.get(pk=task.pk).description != "as declared"
+
+
+@pytest.mark.parametrize("language", ["en", "de", "fr", "es"])
+def test_buttons_of_the_form_fit_a_phone(
+    browser: Browser, base_url: str, admin_user: User, log_in: LogIn, task: Any, language: str
+) -> None:
+    TaskState.objects.filter(task_id=task.pk).update(owner="ops")
+    size = {"width": 390, "height": 844}
+    page = log_in(browser.new_context(base_url=base_url, locale=language, viewport=size), admin_user)
+    page.goto(f"{LIST}{task.pk}/alerts/")
+    expect(page.locator(".st-alert-reset")).to_be_visible()
+    assert page.evaluate("document.documentElement.scrollWidth") == 390
 
 
 def test_runbook_is_beside_the_error_of_a_run(admin_page: Page, task: Any) -> None:

@@ -69,6 +69,18 @@ def test_another_note_replaces_the_first_and_none_changes_nothing(log: Log) -> N
     assert len(log.entries) == 2
 
 
+def test_an_empty_note_removes_only_the_note_that_was_seen(log: Log) -> None:
+    incident = make_incident()
+    operations.acknowledge(incident.pk, actor=log.actor("anna"), note="wrong task")
+    operations.acknowledge(incident.pk, actor=log.actor("bert"), seen="an older note")
+    incident.refresh_from_db()
+    assert (incident.acknowledged_by, incident.note) == ("anna", "wrong task")
+    operations.acknowledge(incident.pk, actor=log.actor("bert"), note=" ", seen="wrong task")
+    incident.refresh_from_db()
+    assert (incident.acknowledged_by, incident.note) == ("bert", "")
+    assert log.sentences[1:] == [f"Acknowledged incident {incident.pk} (Failing)."]
+
+
 def test_what_is_done_to_the_machinerys_is_logged_with_the_incident(log: Log) -> None:
     incident = make_fault()
     operations.acknowledge(incident.pk, actor=log.actor())
