@@ -13,7 +13,7 @@ from django_celery_beat.models import PeriodicTask
 
 from ..conf import settings
 from ..cron import known_zone
-from ..links import is_web_address
+from ..links import has_user, is_web_address
 from ..reasons import Reason
 
 if TYPE_CHECKING:
