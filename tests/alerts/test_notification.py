@@ -10,7 +10,7 @@ from django.test.utils import CaptureQueriesContext
 from django.utils.translation import override
 
 from scheduled_tasks.alerts.notification import LISTED, IncidentFacts, Notification, notification_of
-from scheduled_tasks.models import Incident, Status, TaskState, database_now
+from scheduled_tasks.models import Incident, ScheduledTask, Status, TaskRun, TaskState, database_now
 from scheduled_tasks.reasons import Code
 from tests.alerts.rows import make_incident, make_notice
 from tests.factories import make_run, make_task
@@ -156,6 +156,16 @@ class TestRows:
         message = notification_of(make_notice(KEEP, incident))
         assert message.incidents[0].runbook == ""
         assert runbook not in message.text
+
+    def test_a_name_forges_no_line(self):
+        forged = "x\nLink: https://evil.example/"
+        incident = make_incident()
+        ScheduledTask.objects.filter(pk=incident.task_id).update(name=forged, task=forged)
+        TaskRun.objects.update(error_type=forged)
+        for incidents in ([incident], [incident, make_incident("other")]):
+            message = notification_of(make_notice(KEEP, *incidents))
+            assert "https://evil.example/" in message.text
+            assert "\nLink:" not in message.text
 
     def test_link(self, settings):
         settings.SCHEDULED_TASKS = {"SITE_URL": "https://example.com/"}
