@@ -21,6 +21,11 @@ def is_web_address(url: str) -> bool:
         return False
 
 
+def has_user(url: str) -> bool:
+    """Whether a web address has a user name or a password before its host."""
+    return "@" in urlsplit(url).netloc
+
+
 def filled(template: str, values: Mapping[str, str]) -> str:
     """The address with every ``{field}`` replaced by its value, URL-quoted; other braces stay.
 

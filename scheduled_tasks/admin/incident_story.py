@@ -19,7 +19,6 @@ from .. import schedules
 from ..access import Action
 from ..incidents.notices import Untold
 from ..incidents.untold import why_untold
-from ..links import is_web_address
 from ..models import Incident, Notice, NoticeEvent, NoticeState, ScheduledTask, TaskRun, word_of
 from . import formats
 from .badges import Moment, StatusBadge
@@ -130,8 +129,7 @@ class Story(IncidentRow):
     @property
     def runbook(self) -> str:
         """Where it is written what to do: only an address that a browser may be sent to."""
-        runbook = self.task.state.runbook if self.task else ""
-        return runbook if is_web_address(runbook) else ""
+        return self.task.state.runbook_url if self.task else ""
 
     @cached_property
     def shown_runs(self) -> list[tuple[str, RunRow]]:

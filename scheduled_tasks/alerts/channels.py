@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Protocol
 
 from ..conf import settings
+from ..masking import printable
 from . import function, mail, push, webhook
 from .faults import ChannelError
 from .notification import Notification
@@ -57,13 +58,13 @@ class Channel:
 
 def channels_for(owner: str) -> list[Channel]:
     """The owner's channels, those of ``"default"`` when ``ALERTS`` does not name the owner; may be empty."""
-    alerts: Mapping[str, Sequence[str]] = settings.ALERTS
+    alerts = _alerts()
     return _channels(alerts.get(owner, alerts.get(DEFAULT, ())))
 
 
 def find(fingerprint: str) -> Channel | None:
     """The channel with this fingerprint; None when ``ALERTS`` does not have it any more."""
-    everyone = (channel for listed in settings.ALERTS.values() for channel in _channels(listed))
+    everyone = (channel for listed in _alerts().values() for channel in _channels(listed))
     return next((channel for channel in everyone if channel.fingerprint == fingerprint), None)
 
 
@@ -75,9 +76,18 @@ def problem_of(address: str) -> str:
     return way.problem(address)
 
 
-def _channels(listed: Sequence[str]) -> list[Channel]:
-    addresses = [listed] if isinstance(listed, str) else listed
-    return [Channel(address) for address in dict.fromkeys(addresses)]
+def _alerts() -> Mapping[object, object]:
+    """The setting, which may be anything: a system check names what is wrong; all other owners are told."""
+    alerts: object = settings.ALERTS
+    return alerts if isinstance(alerts, Mapping) else {}
+
+
+def _channels(listed: object) -> list[Channel]:
+    """What is no text is no address."""
+    addresses = [listed] if isinstance(listed, str) else listed if isinstance(listed, Iterable) else ()
+    return [
+        Channel(address) for address in dict.fromkeys(each for each in addresses if isinstance(each, str))
+    ]
 
 
 def _way(address: str) -> Way | None:
@@ -95,7 +105,7 @@ def _label(address: str, fingerprint: str) -> str:
     way = _way(address)
     try:
         if way is not None:
-            return way.label(address)[:255]
+            return printable(way.label(address))[:255]
     except ValueError:  # not a URL
         pass
     return f"unreadable address ({fingerprint[:4]})"

@@ -256,8 +256,13 @@ def _details(incident: IncidentFacts, *, with_title: bool) -> str:
         (_("Runbook"), incident.runbook),
         (_("Link"), incident.url),
     ]
-    shown = [f"{label}: {value}" for label, value in lines if value]
-    return "\n".join([incident.title, *shown] if with_title else shown)
+    shown = [f"{label}: {_in_one_line(value)}" for label, value in lines if value]
+    return "\n".join([_in_one_line(incident.title), *shown] if with_title else shown)
+
+
+def _in_one_line(value: str) -> str:
+    """A name with a line break would look like another line of the message."""
+    return " ".join(value.split())
 
 
 def _moment(moment: datetime | None) -> str:

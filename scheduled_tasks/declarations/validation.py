@@ -12,7 +12,7 @@ from datetime import timedelta
 from typing import Any
 
 from ..cron import known_zone
-from ..links import is_web_address
+from ..links import has_user, is_web_address
 
 GREATEST = 2**31 - 1
 LONGEST = timedelta(days=36_500)
@@ -21,8 +21,10 @@ NAME_LENGTH = 200
 """Characters a task's name, its Celery name and its queue may have: django-celery-beat's columns."""
 UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 """Characters that no database keeps: NUL, and halves of others."""
-NOT_OF_URLS = re.compile(r"[\x00-\x20\x7f]")
-"""Blanks and control characters: browsers drop some of them, and then read another address."""
+NOT_OF_URLS = re.compile(r"[\x00-\x20\x7f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+"""Blanks and control characters: browsers drop some of them, and then read another address. Those that change
+the direction of writing make people read another one.
+"""
 OWNER_LENGTH = 100
 RUNBOOK_LENGTH = 500
 ALERT_KINDS = ("failing", "late", "slow")
@@ -122,6 +124,8 @@ def web_address(what: str, value: object) -> str | None:
     address = text(what, value, longest=RUNBOOK_LENGTH)
     if NOT_OF_URLS.search(address) or not is_web_address(address):
         raise Invalid(f"{what} must be an http or https address, not {value!r}.")
+    if has_user(address):
+        raise Invalid(f"{what} has a user name or a password, which everybody would read.")
     return address
 
 

@@ -13,7 +13,7 @@ from django_celery_beat.models import PeriodicTask
 
 from ..conf import settings
 from ..cron import known_zone
-from ..links import is_web_address
+from ..links import has_user, is_web_address
 from ..reasons import Reason
 
 if TYPE_CHECKING:
@@ -220,12 +220,12 @@ class TaskState(models.Model):
     @property
     def effective_alert_after(self) -> int:
         """How many failures in a row somebody is told of: the task's own number, or the project's."""
-        return int(self.alert_after or settings.ALERT_AFTER)
+        return _at_least_one(self.alert_after, settings.ALERT_AFTER)
 
     @property
     def effective_recover_after(self) -> int:
         """How many successes in a row end its trouble: the task's own number, or the project's."""
-        return int(self.recover_after or settings.RECOVER_AFTER)
+        return _at_least_one(self.recover_after, settings.RECOVER_AFTER)
 
     @property
     def effective_max_runtime(self) -> timedelta | None:
@@ -240,8 +240,13 @@ class TaskState(models.Model):
 
     @property
     def runbook_url(self) -> str:
-        """The runbook, if it is an http or https address: the row may hold anything else."""
-        return self.runbook if is_web_address(self.runbook) else ""
+        """The runbook, if it is an http or https address without a password: the row may hold anything."""
+        return self.runbook if is_web_address(self.runbook) and not has_user(self.runbook) else ""
+
+
+def _at_least_one(*chosen: object) -> int:
+    """The first of these that is a whole number from 1, else 1: a row or a setting may hold anything."""
+    return next((int(each) for each in chosen if isinstance(each, int) and each >= 1), 1)
 
 
 class CodeDefault(models.Model):

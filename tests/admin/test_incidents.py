@@ -189,7 +189,9 @@ def test_story_of_a_past_incident(admin_client: Client) -> None:
     assert "Acknowledge" not in words
 
 
-@pytest.mark.parametrize("runbook", ["javascript:alert(1)", "data:text/html,x", "//wiki", "wiki", "ftp://x/"])
+@pytest.mark.parametrize(
+    "runbook", ["javascript:alert(1)", "data:text/html,x", "//wiki", "wiki", "ftp://x/", "https://u:p@wiki/"]
+)
 def test_a_runbook_that_is_no_web_address_is_no_link(admin_client: Client, runbook: str) -> None:
     incident = make_incident()
     TaskState.objects.create(task_id=incident.task_id, runbook=runbook)

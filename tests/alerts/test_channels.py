@@ -72,6 +72,27 @@ def test_owner_or_default(alerts):
     assert channels_for("") == []
 
 
+@pytest.mark.parametrize("listed", [None, 5, [None, 5, b"mailto:x@example.com", ["x"]]])
+def test_what_is_no_address_harms_no_other_owner(alerts, listed):
+    alerts(default=["mailto:ops@example.com"], billing=listed)
+    assert channels_for("billing") == []
+    assert [each.label for each in channels_for("crew")] == ["ops@example.com"]
+    ops = channels_for("default")[0]
+    assert find(ops.fingerprint).label == "ops@example.com"
+
+
+@pytest.mark.parametrize("alerts", [None, 5, ["mailto:ops@example.com"]])
+def test_alerts_that_are_no_dict_name_no_channel(settings, alerts):
+    settings.SCHEDULED_TASKS = {"ALERTS": alerts}
+    assert channels_for("billing") == []
+    assert find("0" * 16) is None
+
+
+@pytest.mark.parametrize("sign", ["\x00", "\ud800"])
+def test_label_can_be_stored(sign):
+    assert Channel(f"mailto:a{sign}@example.com").label == "a\N{REPLACEMENT CHARACTER}@example.com"
+
+
 def test_found_by_its_fingerprint(alerts):
     alerts(default=["a.b"], billing=["https://hooks.example.com/x"])
     channel = channels_for("billing")[0]

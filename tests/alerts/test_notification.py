@@ -10,7 +10,7 @@ from django.test.utils import CaptureQueriesContext
 from django.utils.translation import override
 
 from scheduled_tasks.alerts.notification import LISTED, IncidentFacts, Notification, notification_of
-from scheduled_tasks.models import Incident, Status, TaskState, database_now
+from scheduled_tasks.models import Incident, ScheduledTask, Status, TaskRun, TaskState, database_now
 from scheduled_tasks.reasons import Code
 from tests.alerts.rows import make_incident, make_notice
 from tests.factories import make_run, make_task
@@ -153,12 +153,23 @@ class TestRows:
         assert timedelta(minutes=13) < told.duration < timedelta(minutes=15)
         assert "Runbook: https://wiki.example.com/rates" in message.text
 
-    def test_a_runbook_that_is_no_web_address_is_not_told(self):
+    @pytest.mark.parametrize("runbook", ["javascript:alert(1)", "https://anna:s3cr3t@wiki/"])
+    def test_a_runbook_that_is_no_web_address_is_not_told(self, runbook):
         incident = make_incident()
-        TaskState.objects.create(task_id=incident.task_id, runbook="javascript:alert(1)")
+        TaskState.objects.create(task_id=incident.task_id, runbook=runbook)
         message = notification_of(make_notice(KEEP, incident))
         assert message.incidents[0].runbook == ""
-        assert "javascript" not in message.text
+        assert runbook not in message.text
+
+    def test_a_name_forges_no_line(self):
+        forged = "x\nLink: https://evil.example/"
+        incident = make_incident()
+        ScheduledTask.objects.filter(pk=incident.task_id).update(name=forged, task=forged)
+        TaskRun.objects.update(error_type=forged)
+        for incidents in ([incident], [incident, make_incident("other")]):
+            message = notification_of(make_notice(KEEP, *incidents))
+            assert "https://evil.example/" in message.text
+            assert "\nLink:" not in message.text
 
     def test_link(self, settings):
         settings.SCHEDULED_TASKS = {"SITE_URL": "https://example.com/"}

@@ -159,6 +159,8 @@ WRONG = [
     ({"runbook": "https://wiki.example.com/\tx"}, "runbook must be an http or https address"),
     ({"runbook": " https://wiki.example.com/"}, "runbook must be an http or https address"),
     ({"runbook": "https://"}, "runbook must be an http or https address"),
+    ({"runbook": "https://anna:s3cr3t@wiki/"}, "runbook has a user name or a password, which everybody"),
+    ({"runbook": "https://wiki/\u202egro"}, "runbook must be an http or https address"),
     ({"runbook": "wiki.example.com"}, "runbook must be an http or https address"),
     ({"runbook": "ftp://wiki.example.com"}, "runbook must be an http or https address"),
     ({"runbook": "https://wiki.example.com/" + "x" * 500}, "runbook has 525 characters; 500 is the most."),
@@ -174,6 +176,7 @@ def test_a_decorator_says_what_is_wrong_and_where(
         scheduled_task("0 3 * * *", name="purge", **given)(job)
     place = rf'File "{re.escape(__file__)}", line \d+: scheduled task "purge": '
     assert re.match(place + re.escape(reason), str(caught.value))
+    assert "s3cr3t" not in str(caught.value)
     assert registry.definitions == {}
 
 

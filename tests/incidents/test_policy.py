@@ -62,6 +62,18 @@ def told() -> list[tuple[str, str]]:
     return [(each.event, each.label) for each in Notice.objects.order_by("pk")]
 
 
+@pytest.mark.parametrize("wrong", [0, -1, None, "x"])
+def test_numbers_that_are_none_hide_no_trouble(watching: Watcher, settings: Any, wrong: Any) -> None:
+    settings.SCHEDULED_TASKS = {"ALERT_AFTER": wrong, "RECOVER_AFTER": wrong}
+    task = make_task()
+    make_run(task, Status.FAILED)
+    watching.look()
+    assert incidents(IncidentKind.FAILING) == [True]
+    make_run(task, Status.SUCCEEDED)
+    watching.look()
+    assert incidents(IncidentKind.FAILING) == [False]
+
+
 @WAYS
 def test_max_runtime_is_seen_while_a_run_lasts(watching: Watcher, clock: TestClock, edit: Any) -> None:
     task = make_task()

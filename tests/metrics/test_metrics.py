@@ -17,6 +17,7 @@ from django.test.utils import CaptureQueriesContext
 from django_celery_beat.models import IntervalSchedule
 from prometheus_client.parser import text_string_to_metric_families
 
+from scheduled_tasks.metrics.measured import measured_tasks
 from scheduled_tasks.models import (
     OUTCOMES,
     Incident,
@@ -188,6 +189,15 @@ def test_few_statements_at_any_number_of_tasks(scrape: Scrape) -> None:
         counts.append(len(queries))
     assert found["task_failure_streak", "task 5"] == 3
     assert counts[0] == counts[1] <= MOST_STATEMENTS
+
+
+@pytest.mark.skipif(connection.vendor != "sqlite", reason="the plan of SQLite, which keeps no statistics")
+def test_no_task_is_looked_for_among_the_runs_of_all() -> None:
+    plan = measured_tasks(Machinery.read()).explain()
+    of_each_task = plan.split("CORRELATED SCALAR SUBQUERY")[1:]
+    assert len(of_each_task) >= 5
+    for text in of_each_task:
+        assert "scheduled_tasks_run_status" not in text.split("LIST SUBQUERY")[0]
 
 
 def test_without_the_token(client: Client, settings: Any, admin_client: Client) -> None:
