@@ -102,3 +102,12 @@ def under_test() -> bool:
     """
     state = getattr(sys.modules.get("django.test.utils"), "_TestState", None)
     return hasattr(state, "saved_data")
+
+
+def forget_json_support(connection: Any) -> None:
+    """Let Django ask SQLite again whether it knows JSON.
+
+    ``DatabaseFeatures.supports_json_field`` (Django 3.1): asked once for each connection object. Where
+    another process has the file locked at that moment, the answer is no, and it stays no.
+    """
+    vars(connection.features).pop("supports_json_field", None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import signal
 import subprocess
@@ -12,6 +13,8 @@ import pytest
 from celery import Celery, Task, current_app, schedules, shared_task
 from celery.app.amqp import AMQP
 from celery.worker import state
+from django.db.backends.sqlite3.base import DatabaseWrapper
+from django.utils.functional import cached_property
 
 from scheduled_tasks import private
 from tests import tasks
@@ -144,3 +147,11 @@ def test_proxy() -> None:
         assert isinstance(shared, Task)
     finally:
         current_app.tasks.pop("tests.private.shared", None)
+
+
+def test_forget_json_support(monkeypatch: pytest.MonkeyPatch) -> None:
+    features = DatabaseWrapper({"NAME": ":memory:", "OPTIONS": {}}).features
+    assert isinstance(inspect.getattr_static(type(features), "supports_json_field"), cached_property)
+    monkeypatch.setitem(vars(features), "supports_json_field", False)
+    private.forget_json_support(features.connection)
+    assert "supports_json_field" not in vars(features)

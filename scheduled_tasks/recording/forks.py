@@ -11,9 +11,10 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from django.db import connections
+from django.db import Error, connections
 
 from ..models import database
+from ..private import forget_json_support
 
 WAIT = 1.0
 """Seconds that a fork waits for what is under way."""
@@ -34,6 +35,9 @@ def connected() -> Iterator[None]:
     with _in_use:
         try:
             yield
+        except Error:
+            forget_json_support(connections[database()])
+            raise
         finally:
             connections.close_all()
 

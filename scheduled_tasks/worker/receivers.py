@@ -140,7 +140,7 @@ def on_failure(sender: Any, task_id: str, exception: BaseException, einfo: Any =
 
 
 @quiet
-def on_retry(sender: Any, request: Any, reason: Any, einfo: Any = None, **_: Any) -> None:
+def on_retry(sender: Any, request: Any, reason: Any = None, einfo: Any = None, **_: Any) -> None:
     """As :func:`on_failure`. A worker that shuts down sends this without an error, and no retry follows."""
     work = _work(request)
     header = header_of(request)

@@ -32,6 +32,12 @@ class Post:
     def key(self) -> str:
         return self.headers["Idempotency-Key"]
 
+    @property
+    def sent_at(self) -> float:
+        """When it was signed, or up to a second before; on a busy machine it arrives much later."""
+        signed = int(self.headers["ST-Signature"].partition(",")[0].removeprefix("t="))
+        return signed - time.time() + time.monotonic()
+
 
 class Receiver(ThreadingHTTPServer):
     """Keeps what it is sent in ``posts``. ``answers`` are used up one by one; the last one stays."""

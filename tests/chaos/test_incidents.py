@@ -210,7 +210,7 @@ def all_is_told() -> bool:
 
 
 def needlessly_repeated(channel: Channel, deaths: list[float]) -> list[tuple[Post, Post]]:
-    """Messages that came once more although nobody had died since the channel took them."""
+    """Messages that came once more although nobody had died since they were sent."""
     by_key: dict[str, list[Post]] = defaultdict(list)
     for post in channel.posts:
         by_key[post.key].append(post)
@@ -218,7 +218,7 @@ def needlessly_repeated(channel: Channel, deaths: list[float]) -> list[tuple[Pos
         (before, after)
         for posts in by_key.values()
         for before, after in pairwise(posts)
-        if before.taken and not any(before.arrived_at <= death <= after.arrived_at for death in deaths)
+        if before.taken and not any(before.sent_at <= death <= after.arrived_at for death in deaths)
     ]
 
 

@@ -172,6 +172,7 @@ def test_cold_shutdown_is_a_loss_and_no_retry(start_impatient: Start, tmp_path: 
     running(celery_id)
     own.signal(signal.SIGQUIT)
     assert lost(celery_id).reason
+    assert "could not be recorded" not in own.output()
 
 
 def test_cold_shutdown_of_a_solo_worker_fails_its_task(start_impatient: Start, tmp_path: Path) -> None:
