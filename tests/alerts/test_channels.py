@@ -12,9 +12,16 @@ from scheduled_tasks import checks
 from scheduled_tasks.alerts import push
 from scheduled_tasks.alerts.channels import Channel, ChannelError, channels_for, find, problem_of
 from scheduled_tasks.alerts.notification import Notification
+from scheduled_tasks.declarations import registry
 from tests.test_checks import ids
 
 HERE = "tests.alerts.called"
+
+
+@pytest.fixture
+def nothing_declared(monkeypatch):
+    """No task names an owner, whichever task modules earlier tests have imported."""
+    monkeypatch.setattr(registry, "definitions", {})
 
 
 @pytest.mark.parametrize(
@@ -198,18 +205,18 @@ print([name for name in sys.modules if name.startswith(("apprise", "requests"))]
         ({"SITE_URL": 5}, ["E005"]),
     ],
 )
-def test_checks(settings, setting, expected):
+def test_checks(settings, setting, expected, nothing_declared):
     settings.SCHEDULED_TASKS = setting
     assert ids(checks.check_settings()) == expected
 
 
-def test_mail_without_a_sender(settings, alerts):
+def test_mail_without_a_sender(settings, alerts, nothing_declared):
     alerts(default=["mailto:ops@example.com"])
     settings.DEFAULT_FROM_EMAIL = "webmaster@localhost"
     assert ids(checks.check_settings()) == ["W005"]
 
 
-def test_a_check_shows_no_token(settings, alerts):
+def test_a_check_shows_no_token(settings, alerts, nothing_declared):
     alerts(default=["https://user:s3cr3t@host/s3cr3t", "nosuch://s3cr3t", "host/s3cr3t"])
     found = checks.check_settings()
     assert ids(found) == ["E011"] * 3
