@@ -24,13 +24,15 @@ QUEUES: list[dict[str, list[str]]] = [
     {
         "browser": [SQLITE, "tests/e2e"],
         "sqlite": [SQLITE, *UNIT],
-        "postgres": [POSTGRES, "--only-db", "-m", "not slow", *UNIT],
     },
     {
         "sqlite-integration": [SQLITE, "tests/integration"],
         "postgres-integration": [POSTGRES, "--only-db", "tests/integration"],
     },
-    {"sqlite-chaos": [SQLITE, "tests/chaos"]},
+    {
+        "sqlite-chaos": [SQLITE, "tests/chaos"],
+        "postgres": [POSTGRES, "--only-db", "-m", "not slow", *UNIT],
+    },
     {"postgres-chaos": [POSTGRES, "--only-db", "tests/chaos"]},
 ]
 """The parts of the suite by name, in queues that run side by side, each its parts one after the other.
