@@ -45,14 +45,16 @@ def measured_tasks(machinery: Machinery) -> Iterable[Any]:
     """
     now, known = machinery.now, machinery.known_tasks
     runs = TaskRun.objects.of_task(OuterRef("pk"))
-    succeeded = runs.filter(status=Status.SUCCEEDED).values("pk")[:1]
+    successes = TaskRun.objects.of_task(OuterRef(OuterRef("pk"))).filter(status=Status.SUCCEEDED)
     ended = runs.filter(started_at__isnull=False, finished_at__isnull=False)
     tasks = ScheduledTask.objects.with_schedules().with_flags(now, known, only=tuple(Flag))
     return tasks.order_by("name").annotate(
         last_run=Subquery(runs.exclude(started_at=None).values("started_at")[:1]),
         # The id alone comes from the index of the task's runs. SQLite would look for the time among the
         # successes of all tasks.
-        last_success=Subquery(TaskRun.objects.filter(pk=Subquery(succeeded)).values("finished_at")),
+        last_success=Subquery(
+            TaskRun.objects.filter(pk=Subquery(successes.values("pk")[:1])).values("finished_at")
+        ),
         begun=Subquery(ended.values("started_at")[:1]),
         done=Subquery(ended.values("finished_at")[:1]),
         streak=Case(
