@@ -8,8 +8,8 @@ def administers_jobs(request: HttpRequest, action: str) -> bool:
     """Whether this person may see, change and run scheduled tasks.
 
     Platform administrators (superusers) may. In a single-tenant installation the tenant's global
-    administrators may too: nobody else's jobs run there. ``action`` is ``"view"``, ``"change"`` or ``"run"``;
-    this site gives all three or none.
+    administrators may too: nobody else's jobs run there. ``action`` is ``"view"``, ``"change"``,
+    ``"run"``, ``"add"`` or ``"delete"``; this site gives all of them or none.
     """
     user = request.user
     if not (user.is_active and user.is_staff):

@@ -7,6 +7,7 @@ point it elsewhere:
 - ``CELERY_BROKER_URL`` or ``REDIS_URL``: another broker. ``manage.py demo`` starts one of its own otherwise.
 - ``DEMO_DIR``: another data directory.
 - ``SINGLE_TENANT``: ``0`` makes the site a multi-tenant installation (see ``example_project/access.py``).
+- ``SCHEDULED_TASKS_PAUSED``: ``1`` keeps beat from starting anything, as on a staging site.
 - ``SITE_URL``: where the site itself is reached; ``manage.py demo`` sets it.
 - ``EXCHANGE_RATES_URL``: another source of exchange rates; the one here is missing at first, on purpose.
 """
@@ -122,6 +123,8 @@ SCHEDULED_TASKS = {
         "integrations": ["mailto:integrations@example.com"],
     },
     "SITE_URL": SITE_URL,
+    # As on a staging site: beat starts nothing.
+    "PAUSED": os.environ.get("SCHEDULED_TASKS_PAUSED") == "1",
 }
 
 # The site's own settings.

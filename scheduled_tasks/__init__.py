@@ -5,16 +5,18 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-__all__ = ["progress", "scheduled_task", "track"]
+__all__ = ["current_run", "progress", "scheduled_task", "track"]
 
 _HOMES = {
     "scheduled_task": ".declarations.decorator",
+    "current_run": ".worker.current_run",
     "progress": ".worker.output",
     "track": ".worker.output",
 }
 
 if TYPE_CHECKING:
     from .declarations.decorator import scheduled_task
+    from .worker.current_run import current_run
     from .worker.output import progress, track
 else:
 

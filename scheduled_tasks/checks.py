@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from difflib import get_close_matches
 from inspect import signature
 from typing import Any
 
+from celery.utils.imports import symbol_by_name
 from django.apps import AppConfig
 from django.conf import settings as django_settings
 from django.core.checks import CheckMessage, Error, Warning
@@ -14,22 +15,21 @@ from django.core.exceptions import ImproperlyConfigured
 from django.db import connections, router
 
 from . import links
-from .access import access_policy
+from .access import access_policy, takes_task
 from .alerts.channels import DEFAULT
 from .alerts.problems import alert_problems
-from .conf import DEFAULTS, NAME, settings
-from .declarations import registry, validation
-from .declarations.registry import MISFIRES, OVERLAPS
-from .private import namespace, project_app
+from .conf import DEFAULTS, NAME, problem_of, settings
+from .declarations import registry
+from .declarations.beat_schedule import path_of
+from .private import broker_problem, namespace, project_app
 
 SCHEDULER = "scheduled_tasks.beat:Scheduler"
-MAX_SECONDS = 3600
-CHOICES = {"OVERLAP": OVERLAPS, "MISFIRE": MISFIRES}
+CHOICES = ("OVERLAP", "MISFIRE")
 
 
 def check_settings(app_configs: Sequence[AppConfig] | None = None, **kwargs: Any) -> list[CheckMessage]:
-    """Check the settings of this app, of Celery beat and of time zones."""
-    return [*_own_settings(), *alert_problems(), *_owners(), *_scheduler(), *_time_zones()]
+    """Check the settings of this app, of Celery beat, of its broker and of time zones."""
+    return [*_own_settings(), *alert_problems(), *_owners(), *_scheduler(), *_broker(), *_time_zones()]
 
 
 def check_databases(app_configs: Sequence[AppConfig] | None = None, **kwargs: Any) -> list[CheckMessage]:
@@ -90,35 +90,28 @@ def _own_settings() -> Iterator[CheckMessage]:
     for key, value in chosen.items():
         if key not in DEFAULTS:
             yield _unknown(key)
-            continue
-        try:
-            _check_value(key, value)
-        except validation.Invalid as error:
-            yield Error(str(error), id="scheduled_tasks.E005")
-        else:
-            yield from _choice(key, value)
+        elif problem := problem_of(key, value):
+            code = "E006" if key in CHOICES and isinstance(value, str) else "E005"
+            yield Error(problem, id=f"scheduled_tasks.{code}")
     yield from _access_policy(chosen.get("ACCESS_POLICY"))
-    yield from _run_links(chosen.get("RUN_LINKS") or {})
-    yield from _ping_url(chosen.get("PING_URL"))
+    yield from _run_links()
+    yield from _ping_url(settings.PING_URL)
 
 
-def _run_links(chosen: object) -> Iterator[CheckMessage]:
-    setting = f'{NAME}["RUN_LINKS"]'
-    if isinstance(chosen, Mapping):
-        wrong = [(label, links.problem_of(template)) for label, template in chosen.items()]
-        found = [f"{setting}[{label!r}] {problem}." for label, problem in wrong if problem]
-    else:
-        found = [f"{setting} is no dict."]
-    for problem in found:
+def _run_links() -> Iterator[CheckMessage]:
+    wrong = [(label, links.problem_of(template)) for label, template in settings.RUN_LINKS.items()]
+    for label, problem in wrong:
+        if not problem:
+            continue
         yield Error(
-            problem,
+            f'{NAME}["RUN_LINKS"][{label!r}] {problem}.',
             hint='Map labels to addresses, such as {"Logs": "https://logs.example.com/?id={celery_id}"}.',
             id="scheduled_tasks.E014",
         )
 
 
-def _ping_url(url: object) -> Iterator[CheckMessage]:
-    if url is not None and not (isinstance(url, str) and links.is_web_address(url)):
+def _ping_url(url: str | None) -> Iterator[CheckMessage]:
+    if url is not None and not links.is_web_address(url):
         yield Error(
             f'{NAME}["PING_URL"] is no http or https address.',
             hint="Set it to the address that the monitoring service gave you.",
@@ -128,8 +121,8 @@ def _ping_url(url: object) -> Iterator[CheckMessage]:
 
 def _owners() -> Iterator[CheckMessage]:
     """Tasks whose owner is misspelt, or was never set up; only those that this process has imported."""
-    alerts: object = settings.ALERTS
-    if not alerts or not isinstance(alerts, Mapping):
+    alerts = settings.ALERTS
+    if not alerts:
         return
     for name, definition in registry.definitions.items():
         owner = definition.values.get("owner")
@@ -152,52 +145,11 @@ def _unknown(key: object) -> CheckMessage:
     )
 
 
-def _check_value(key: str, value: Any) -> None:
-    """Check the type and the bounds of a setting. Raises :class:`.validation.Invalid`."""
-    what = f"{NAME}[{key!r}]"
-    if value is None:
-        if DEFAULTS[key] is not None:
-            raise validation.Invalid(f"{what} must not be None.")
-    elif key in ("GRACE", "RETENTION", "MAX_RUNTIME"):
-        validation.duration(what, value, positive=key == "MAX_RUNTIME")
-    elif key in ("RETENTION_COUNT", "ALERT_AFTER", "RECOVER_AFTER"):
-        validation.whole(what, value, 1)
-    elif key == "OWN_CONNECTION":
-        validation.flag(what, value)
-    elif key in CHOICES:
-        validation.text(what, value)
-    elif key == "RECORD_WAIT":
-        if type(value) not in (int, float) or not 0 <= value <= MAX_SECONDS:
-            raise validation.Invalid(
-                f"{what} must be a number of seconds from 0 to {MAX_SECONDS}, not {value!r}."
-            )
-    elif key == "METRICS_TOKEN" and not isinstance(value, str):
-        raise validation.Invalid(f"{what} must be text.")  # without the value, which is a secret
-    elif key == "MASKED_WORDS" and not _is_strings(value):
-        raise validation.Invalid(f"{what} must be a tuple or list of strings, not {value!r}.")
-    elif key == "ALERT_ON":
-        validation.kinds(what, value)
-
-
-def _is_strings(value: object) -> bool:
-    return isinstance(value, tuple | list) and all(isinstance(item, str) for item in value)
-
-
-def _choice(key: str, value: object) -> Iterator[CheckMessage]:
-    choices = CHOICES.get(key)
-    if choices and value not in choices:
-        yield Error(
-            f"{NAME}[{key!r}] is {value!r}, which is not a choice.",
-            hint=f"Choose one of {', '.join(choices)}.",
-            id="scheduled_tasks.E006",
-        )
-
-
 def _access_policy(path: object) -> Iterator[CheckMessage]:
     if problem := "" if path is None else _policy_problem(path):
         yield Error(
             problem,
-            hint="Set it to the dotted path of a function (request, action) -> bool.",
+            hint="Set it to the dotted path of a function (request, action, task=None) -> bool.",
             id="scheduled_tasks.E007",
         )
 
@@ -208,11 +160,12 @@ def _policy_problem(path: object) -> str:
         return f"{setting} is not a dotted path."
     try:
         policy = access_policy()
-        signature(policy).bind(None, "view")  # type: ignore[arg-type]
+        if policy is None or not takes_task(policy):
+            signature(policy).bind(None, "view")  # type: ignore[arg-type]
     except ImproperlyConfigured as error:
         return str(error)
     except TypeError:  # also of what is not callable
-        return f"{setting} does not take (request, action)."
+        return f"{setting} does not take (request, action) or (request, action, task)."
     except ValueError:  # a builtin without a signature
         return ""
     return ""
@@ -226,8 +179,8 @@ def _scheduler() -> Iterator[CheckMessage]:
             id="scheduled_tasks.E008",
         )
         return
-    scheduler, setting = _configured_scheduler()
-    if scheduler is None or scheduler.replace(":", ".") in (SCHEDULER.replace(":", "."), "scheduled_tasks"):
+    scheduler, setting = configured_scheduler()
+    if scheduler is None or _is_ours(scheduler):
         return
     if scheduler.startswith("celery.beat"):
         message = "Beat uses Celery's default scheduler, which does not start tasks from the database."
@@ -236,7 +189,7 @@ def _scheduler() -> Iterator[CheckMessage]:
     yield Warning(message, hint=f'Set {setting} = "{SCHEDULER}".', id="scheduled_tasks.W001")
 
 
-def _configured_scheduler() -> tuple[str | None, str]:
+def configured_scheduler() -> tuple[str | None, str]:
     """The scheduler that beat will use, and the setting that chooses it.
 
     The Celery app decides, because its namespace need not be ``CELERY``. A process that does not import the
@@ -245,17 +198,33 @@ def _configured_scheduler() -> tuple[str | None, str]:
     app = project_app()
     if app is None:
         chosen = getattr(django_settings, "CELERY_BEAT_SCHEDULER", None)
-        return None if chosen is None else _dotted(chosen), "CELERY_BEAT_SCHEDULER"
+        return None if chosen is None else path_of(chosen), "CELERY_BEAT_SCHEDULER"
     prefix = namespace(app)
     setting = f"{prefix}_BEAT_SCHEDULER" if prefix else f"{app.main}.conf.beat_scheduler"
-    return _dotted(app.conf.beat_scheduler), setting
+    return path_of(app.conf.beat_scheduler), setting
 
 
-def _dotted(scheduler: Any) -> str:
-    """The scheduler's path, also where the setting is the class itself."""
-    return (
-        f"{scheduler.__module__}:{scheduler.__qualname__}" if isinstance(scheduler, type) else str(scheduler)
-    )
+def _is_ours(scheduler: str) -> bool:
+    """Whether it is this app's scheduler or a subclass; only another one is imported to see."""
+    if scheduler.replace(":", ".") in (SCHEDULER.replace(":", "."), "scheduled_tasks"):
+        return True
+    if scheduler.startswith(("celery.", "django_celery_beat.")):
+        return False
+    try:
+        return issubclass(symbol_by_name(scheduler), symbol_by_name(SCHEDULER))
+    except Exception:  # noqa: BLE001 - a module that cannot be imported; beat says so itself
+        return False
+
+
+def _broker() -> Iterator[CheckMessage]:
+    """What the broker needs of other packages, which pip leaves alone where they are installed already."""
+    app = project_app()
+    if app is not None and (problem := broker_problem(app)):
+        yield Warning(
+            f"This process cannot send to the broker. {problem}",
+            hint='Install Celery with what the broker needs. For Redis: pip install -U "celery[redis]".',
+            id="scheduled_tasks.W007",
+        )
 
 
 def _time_zones() -> Iterator[CheckMessage]:

@@ -1,18 +1,26 @@
 """The app's settings: the dict ``SCHEDULED_TASKS`` in the project's settings.
 
-Values are read on every access, so ``override_settings`` works.
+Values are read on every access, so ``override_settings`` works. One that cannot be used breaks nothing:
+``manage.py check`` names it, a line of log tells of it, and another stands in for it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import logging
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import MISSING, dataclass, field, fields
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, cast
 
 from django.conf import settings as django_settings
 
+from . import validation
+from .validation import Invalid
+
 NAME = "SCHEDULED_TASKS"
+MAX_SECONDS = 3600
+
+logger = logging.getLogger("scheduled_tasks")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,11 +29,13 @@ class Settings:
 
     ACCESS_POLICY: str | None = None
     """Dotted path of a function ``(request: HttpRequest, action: str) -> bool`` that decides who may do what.
-    ``action`` is ``"view"``, ``"change"`` or ``"run"``. None: Django's model permissions decide."""
+    ``action`` is ``"view"``, ``"change"``, ``"run"``, ``"add"`` or ``"delete"``. None: Django's model
+    permissions decide."""
 
     OVERLAP: str = "skip"
     """What happens when a task is due while its last run is open: ``"skip"``, ``"allow"`` or ``"queue_one"``.
-    The task's own setting wins."""
+    The task's own setting wins. A task that was there before this app, or that ``CELERY_BEAT_SCHEDULE``
+    declares, is left at ``"allow"`` until the project's settings have this key."""
 
     MISFIRE: str = "run_once"
     """What happens when beat could not start a run in time: ``"run_once"`` (one run, within the grace) or
@@ -65,6 +75,9 @@ class Settings:
     SITE_URL: str | None = None
     """Where the site is, such as ``"https://example.com"``: messages then carry links to it."""
 
+    PAUSED: bool = False
+    """Keeps beat from starting anything: ticks are recorded as skipped. Run now still works."""
+
     PING_URL: str | None = None
     """Requested once a minute while beat leads, ticks and sends."""
 
@@ -87,17 +100,126 @@ class Settings:
     each run then reconnects, because Celery closes Django's connections around tasks."""
 
 
+def _number_of_seconds(what: str, value: object) -> None:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= MAX_SECONDS:
+        raise Invalid(f"{what} must be a number of seconds from 0 to {MAX_SECONDS}, not {value!r}.")
+
+
+def _address_or_secret(what: str, value: object) -> None:
+    if not isinstance(value, str):
+        raise Invalid(f"{what} must be text.")  # without the value, which may be a secret
+
+
+def _mapping(what: str, value: object) -> None:
+    if not isinstance(value, Mapping):
+        raise Invalid(f"{what} must be a dict.")
+
+
+def _texts(what: str, value: object) -> None:
+    if not isinstance(value, tuple | list) or not all(isinstance(item, str) for item in value):
+        raise Invalid(f"{what} must be a tuple or list of strings, not {value!r}.")
+
+
+def _time(what: str, value: object) -> None:
+    validation.duration(what, value)
+
+
+def _time_above_none(what: str, value: object) -> None:
+    validation.duration(what, value, positive=True)
+
+
+def _count(what: str, value: object) -> None:
+    validation.whole(what, value, 1)
+
+
+def _one_of(choices: tuple[str, ...]) -> Callable[[str, Any], object]:
+    return lambda what, value: validation.choice(what, validation.text(what, value), choices)
+
+
+RULES: Mapping[str, Callable[[str, Any], object]] = {
+    "OVERLAP": _one_of(validation.OVERLAPS),
+    "MISFIRE": _one_of(validation.MISFIRES),
+    "GRACE": _time,
+    "RETENTION": _time,
+    "RETENTION_COUNT": _count,
+    "ALERTS": _mapping,
+    "ALERT_AFTER": _count,
+    "RECOVER_AFTER": _count,
+    "MAX_RUNTIME": _time_above_none,
+    "ALERT_ON": validation.kinds,
+    "ALERT_SECRET": _address_or_secret,
+    "SITE_URL": _address_or_secret,
+    "PAUSED": validation.flag,
+    "PING_URL": _address_or_secret,
+    "RUN_LINKS": _mapping,
+    "METRICS_TOKEN": _address_or_secret,
+    "RECORD_WAIT": _number_of_seconds,
+    "MASKED_WORDS": _texts,
+    "OWN_CONNECTION": validation.flag,
+}
+"""Each raises Invalid for a value that cannot be used. ``ACCESS_POLICY`` has none: whoever it was to keep out
+must not come in because it is wrong.
+"""
+
+
+def _its_texts(value: object) -> tuple[str, ...]:
+    listed = value if isinstance(value, list | tuple | set | frozenset) else (value,)
+    return tuple(item for item in listed if isinstance(item, str))
+
+
+STAND_INS: Mapping[str, Callable[[object], Any]] = {
+    "RETENTION": lambda value: validation.LONGEST,
+    "MASKED_WORDS": _its_texts,
+    "PAUSED": bool,
+}
+"""What stands in for a value that cannot be used, where the default would delete, show or start too much."""
+
+
+def problem_of(key: str, value: object) -> str:
+    """Why a value of a setting cannot be used, in one sentence; empty when it can."""
+    what = f"{NAME}[{key!r}]"
+    try:
+        if value is None and DEFAULTS[key] is not None:
+            return f"{what} must not be None."
+        if value is not None and key in RULES:
+            RULES[key](what, value)
+    except Invalid as error:
+        return str(error)
+    return ""
+
+
+def is_chosen(key: str) -> bool:
+    """Whether the project's settings say anything of this key."""
+    chosen: object = getattr(django_settings, NAME, {})
+    return isinstance(chosen, Mapping) and key in chosen
+
+
 class _LiveSettings:
-    """Gives the project's value of a setting, or its default."""
+    """Gives the project's value of a setting, or what stands in for it."""
+
+    def __init__(self) -> None:
+        self._told: dict[str, object] = {}
 
     def __getattr__(self, key: str) -> Any:
-        chosen: dict[str, Any] = getattr(django_settings, NAME, None) or {}
-        if key in chosen and key in DEFAULTS:
-            return chosen[key]
-        try:
+        if key not in DEFAULTS:
+            raise AttributeError(f"{NAME} has no setting {key!r}")
+        chosen: object = getattr(django_settings, NAME, {})
+        if not isinstance(chosen, Mapping):
+            self._tell(NAME, chosen, f"{NAME} must be a dict.")
+            return chosen if key == "ACCESS_POLICY" else DEFAULTS[key]  # which then lets nobody in
+        if key not in chosen:
             return DEFAULTS[key]
-        except KeyError:
-            raise AttributeError(f"{NAME} has no setting {key!r}") from None
+        value = chosen[key]
+        if not (problem := problem_of(key, value)):
+            return value
+        instead = STAND_INS[key](value) if key in STAND_INS else DEFAULTS[key]
+        self._tell(key, value, f"{problem} {instead!r} is used instead.")
+        return instead
+
+    def _tell(self, key: str, value: object, problem: str) -> None:
+        if self._told.get(key, DEFAULTS) is not value:
+            self._told[key] = value
+            logger.error(problem)
 
 
 DEFAULTS: dict[str, Any] = {

@@ -113,8 +113,16 @@ def masked_text(text: str) -> str:
         except ValueError:
             return _masked_shapes(text)
         shown = masked(value)
-        return text if shown == value else json.dumps(shown, ensure_ascii=False)
+        is_whole = shown == value and not _repeats_names(text)
+        return text if is_whole else json.dumps(shown, ensure_ascii=False)
     return _masked_shapes(text)
+
+
+def _repeats_names(text: str) -> bool:
+    """Whether an object in this JSON has a name twice: only the last value was looked at."""
+    lost = [0]
+    json.loads(text, object_pairs_hook=lambda pairs: lost.append(len(pairs) - len(dict(pairs))))
+    return any(lost)
 
 
 def printable(text: str) -> str:
@@ -123,14 +131,26 @@ def printable(text: str) -> str:
 
 
 def unmasked(value: Any, original: Any) -> Any:
-    """``value`` with everything that was masked in it replaced by what stands there in ``original``."""
-    if value == MASK or (isinstance(value, str) and MASK in value and value == masked(original)):
-        return original
+    """``value`` with what was masked of ``original`` put back, or as it is where that would not be hidden."""
+    try:
+        found = _put_back(value, original, masked(original))
+        return found if masked(found) in (value, masked(value)) else value
+    except NestedTooDeeply:
+        return value
+
+
+def _put_back(value: Any, original: Any, shown: Any) -> Any:
+    if isinstance(value, str):
+        return original if MASK in value and value == shown else value
     if isinstance(value, dict) and isinstance(original, dict):
-        return {key: unmasked(item, original.get(key, item)) for key, item in value.items()}
+        kept = original.keys() & shown.keys()
+        return {
+            key: _put_back(item, original[key], shown[key]) if key in kept else item
+            for key, item in value.items()
+        }
     if isinstance(value, list) and isinstance(original, list):
-        kept = original[: len(value)] + value[len(original) :]
-        return [unmasked(item, own) for item, own in zip(value, kept, strict=True)]
+        place = min(len(value), len(original))
+        return [*map(_put_back, value, original, shown), *value[place:]]
     return value
 
 
@@ -147,10 +167,10 @@ def load_json(text: str) -> Any:
 
 def is_too_deep(value: Any, depth: int = 0) -> bool:
     """Whether lists and dicts are nested deeper than :data:`MAX_DEPTH`."""
-    if depth > MAX_DEPTH:
-        return True
-    inside = value.values() if isinstance(value, dict) else value if isinstance(value, list | tuple) else ()
-    return any(is_too_deep(item, depth + 1) for item in inside)
+    if not isinstance(value, dict | list | tuple):
+        return False
+    inside = value.values() if isinstance(value, dict) else value
+    return depth >= MAX_DEPTH or any(is_too_deep(item, depth + 1) for item in inside)
 
 
 def _masked_items(value: Mapping[Any, Any], depth: int) -> Iterator[tuple[str, Any]]:
@@ -198,8 +218,7 @@ def is_secret(name: str, value: Any) -> bool:
     """Whether ``value`` is to be masked because of its name. A number, unlike a text, may be a count."""
     if value is None or isinstance(value, bool):
         return False
-    more = settings.MASKED_WORDS
-    certain = _secrecy(name, tuple(map(str, more)) if isinstance(more, tuple | list) else ())
+    certain = _secrecy(name, tuple(settings.MASKED_WORDS))
     return bool(certain) if isinstance(value, int | float) else certain is not None
 
 

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Collection, Mapping
+from types import SimpleNamespace
 from typing import Any
 
 from billiard.pool import SIG_SOFT_TIMEOUT
 from celery import Celery, _state
+from celery.app.base import pydantic_wrapper
 from celery.backends.base import DisabledBackend
 from celery.loaders.default import Loader as FallbackLoader
 from celery.local import Proxy
@@ -36,6 +38,21 @@ def namespace(app: Celery) -> str | None:
     """The prefix of the app's settings: ``Celery.namespace`` (Celery 4.0), which is not documented."""
     found: str | None = app.namespace
     return found
+
+
+def broker_problem(app: Celery) -> str:
+    """Why this process cannot use the app's broker, whether that answers or not; empty where it can.
+
+    ``Channel._get_client`` of Kombu's Redis transport (Kombu 3.0): it refuses a redis-py that is too old, but
+    only once a connection is made.
+    """
+    try:
+        transport: Any = app.connection_for_write().get_transport_cls()
+        if transport.driver_type == "redis":
+            transport.Channel._get_client(SimpleNamespace(global_keyprefix=""))
+    except Exception as error:  # noqa: BLE001 - what is missing shows in many ways
+        return f"{type(error).__name__}: {error}"
+    return ""
 
 
 def active_ids() -> set[str]:
@@ -74,6 +91,19 @@ def check_arguments(task: Any, args: list[Any], kwargs: dict[str, Any]) -> None:
     signature = getattr(task, "__header__", None)
     if task.typing and signature is not None:
         signature(*args, **kwargs)
+
+
+def makes_models(task: Any) -> bool:
+    """Whether Celery makes the arguments of this task the pydantic models that its function asks for.
+
+    ``celery.app.base.pydantic_wrapper`` (Celery 5.5): what wraps the function of a task with
+    ``pydantic=True``. No attribute tells it.
+    """
+    functions = [function := task.run]
+    while function := getattr(function, "__wrapped__", None):
+        functions.append(function)
+    wrappers = pydantic_wrapper.__code__.co_consts
+    return any(getattr(each, "__code__", None) in wrappers for each in functions)
 
 
 def typed_cron_field(crontab: Any, name: str) -> str:

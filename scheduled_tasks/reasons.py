@@ -42,6 +42,14 @@ class Code(TextChoices):
         _("No worker reported it: it expired, was lost, or a worker without this app received it."),
     )
     EXPIRED = "expired", _("It expired before a worker received it.")
+    RUN_ELSEWHERE = (
+        "run_elsewhere",
+        _("Only workers that do not report here have this task. How it ended is not known."),
+    )
+    MAYBE_ELSEWHERE = (
+        "maybe_elsewhere",
+        _("No worker reported it. One that does not report here may have received it."),
+    )
 
     # Beat did not start a run for the tick.
     NO_BEAT = "no_beat", _("No beat was running.")
@@ -51,6 +59,9 @@ class Code(TextChoices):
     MAYBE_SENT = "maybe_sent", _("The broker did not confirm the message. It may have been sent.")
     SENT_UNNOTED = "sent_unnoted", _("Beat stopped before it recorded that this run was sent.")
     SKIP_REQUESTED = "skip_requested", _("Skipped once at an operator's request.")
+    MAINTENANCE = "maintenance", _("Maintenance: %(note)s (%(by)s).")
+    PAUSED_BY = "paused_by", _("Paused by %(by)s.")
+    PAUSED_BY_SETTING = "paused_by_setting", _("The setting PAUSED keeps beat from starting anything.")
     OVERLAP = "overlap", _("The previous run had not ended.")
     ONE_WAITING = "one_waiting", _("The previous run had not ended, and another run was already held.")
     DISABLED_MEANWHILE = "disabled_meanwhile", _("The task was disabled while this run was held.")
@@ -75,6 +86,7 @@ class Code(TextChoices):
     REPEATED = "repeated", _("The message was redelivered after the run had ended, and the task ran again.")
     TOLD_BY_BACKEND = "told_by_backend", _("The worker did not report the result. The result backend had it.")
     NOT_REPORTED = "not_reported", _("The worker no longer runs it and did not report a result.")
+    IMPORTED = "imported", _("Imported from django-celery-results. This app did not record it.")
     WORKER_SILENT = "worker_silent", _("The worker that ran it has stopped or cannot be reached.")
 
     # The task is broken: beat cannot schedule it, or its message cannot be made.

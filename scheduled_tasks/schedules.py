@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from functools import lru_cache
 from typing import Any, TypeVar
 from zoneinfo import ZoneInfo
@@ -18,7 +18,6 @@ from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.db import models
 from django.utils import timezone
-from django.utils.formats import date_format
 from django.utils.translation import get_language, ngettext_lazy
 from django.utils.translation import gettext as _
 from django_celery_beat.models import CrontabSchedule, IntervalSchedule, PeriodicTask, SolarSchedule
@@ -27,7 +26,10 @@ from django_celery_beat.tzcrontab import TzAwareCrontab
 from .cron import CronExpression, InvalidCron, known_zone
 from .cron.grammar import FIELDS
 from .cron.occurrences import occurrences
+from .once import once_label, once_text, parse_once
 from .reasons import Code, Reason, ReasonedError
+from .solar_events import parse_solar, solar_label, solar_text
+from .spread import spread_label, spread_of, spread_offset
 
 INTERVAL = re.compile(r"every (?:(\d+) )?(\w+)")
 """An interval as :func:`raw` writes it: how many, of what unit; one has no number."""
@@ -99,9 +101,9 @@ def _raw(task: PeriodicTask) -> str:
     if task.interval is not None:
         return interval_text(task.interval)
     if task.clocked is not None:
-        return task.clocked.clocked_time.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+        return once_text(task.clocked.clocked_time)
     if task.solar is not None:
-        return f"{task.solar.event} at {task.solar.latitude}, {task.solar.longitude}"
+        return solar_text(task.solar)
     return ""
 
 
@@ -129,21 +131,25 @@ def label(task: PeriodicTask) -> str:
 
 def _label(task: PeriodicTask) -> str:
     if task.crontab is not None:
-        return _cron_label(cron_text(task.crontab))
+        return spread_label(_cron_label(cron_text(task.crontab)), spread_of(task))
     if task.interval is not None:
         return interval_label(task.interval)
     if task.clocked is not None:
-        moment = timezone.localtime(task.clocked.clocked_time)
-        return _("Once on %(moment)s") % {"moment": date_format(moment, "DATETIME_FORMAT")}
+        return once_label(task.clocked.clocked_time, current_zone())
     if task.solar is not None:
-        return _solar_label(task.solar)
+        return solar_label(task.solar)
     return _("No schedule")
 
 
 def text_label(text: str) -> str:
-    """A schedule that is kept as the text of :func:`raw`, in plain words; other kinds stay as they are."""
-    row = parse_interval(text)
-    return _cron_label(text) if row is None else interval_label(row)
+    """A schedule that is kept as the text of :func:`raw`, in plain words; any other text stays as it is."""
+    if row := parse_interval(text):
+        return interval_label(row)
+    if at := parse_once(text):
+        return once_label(at, current_zone())
+    if fields := parse_solar(text):
+        return solar_label(SolarSchedule(**fields))
+    return _cron_label(text)
 
 
 def zone(task: PeriodicTask) -> ZoneInfo:
@@ -158,6 +164,11 @@ def current_zone() -> ZoneInfo:
     """Django's current time zone; ``TIME_ZONE`` where that is a mere offset, which has no name."""
     current = timezone.get_current_timezone()
     return current if isinstance(current, ZoneInfo) else ZoneInfo(settings.TIME_ZONE)
+
+
+def day_begin(day: date, zone: ZoneInfo) -> datetime:
+    """The moment at which a day begins in a zone."""
+    return datetime.combine(day, time.min, zone)
 
 
 def next_run(task: PeriodicTask, after: datetime) -> datetime | None:
@@ -191,7 +202,8 @@ def _next_run(task: PeriodicTask, after: datetime) -> datetime | None:
 
 def _due_after(task: PeriodicTask, after: datetime) -> datetime | None:
     if task.crontab is not None:
-        return next_cron_tick(task.crontab, after)
+        offset = spread_offset(task)
+        return next_cron_tick(task.crontab, after - offset) + offset
     if task.interval is not None:
         return after.astimezone(UTC) + interval(task.interval)
     if task.clocked is not None:
@@ -218,11 +230,6 @@ def next_cron_tick(row: CrontabSchedule, after: datetime) -> datetime:
     if moment is None:  # a date that no month has, which Celery refuses since 5.7
         raise Unschedulable(Reason.of(Code.UNREADABLE_CRON, text=cron_text(row), error="it never runs"))
     return moment
-
-
-def crontab_row(expression: CronExpression, zone: ZoneInfo) -> CrontabSchedule:
-    """The stored crontab row with this schedule."""
-    return shared_row(CrontabSchedule, **expression.fields, timezone=zone)
 
 
 def shared_row(model: type[Row], **fields: Any) -> Row:
@@ -339,11 +346,3 @@ def interval_label(row: IntervalSchedule) -> str:
     except Unschedulable:
         return interval_text(row)
     return UNIT_LABELS[unit] % {"n": every}
-
-
-def _solar_label(row: SolarSchedule) -> str:
-    return _("%(event)s at %(latitude)s, %(longitude)s") % {
-        "event": row.get_event_display(),
-        "latitude": f"{row.latitude.normalize():f}",
-        "longitude": f"{row.longitude.normalize():f}",
-    }

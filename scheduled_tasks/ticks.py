@@ -11,6 +11,7 @@ from django_celery_beat.models import CrontabSchedule, PeriodicTask
 from django_celery_beat.tzcrontab import TzAwareCrontab
 
 from . import schedules
+from .spread import spread_offset
 
 INSTANT = timedelta(microseconds=1)
 DAY = timedelta(days=1)
@@ -53,7 +54,9 @@ def ticks_between(task: PeriodicTask, after: datetime, until: datetime) -> Itera
 
 def _block(task: PeriodicTask, first: datetime, until: datetime) -> Ticks:
     if task.crontab is not None:
-        return _rest_of_day(task.crontab, first, until)
+        offset = spread_offset(task)
+        block = _rest_of_day(task.crontab, first - offset, until - offset)
+        return Ticks(block.start + offset, block.offsets)
     if task.interval is not None:
         length = schedules.interval(task.interval)
         count = (until - first) // length + 1

@@ -42,7 +42,10 @@ def make_ready() -> None:
     ways = [[sys.executable, "-m", "playwright", "install", "chromium-headless-shell"]]
     if hasattr(os, "geteuid") and os.geteuid() == 0 and shutil.which("apt-get"):
         ways.append(["apt-get", "update", "-q"])
-        ways.append(["apt-get", "install", "-q", "-y", "--no-install-recommends", "chromium"])
+        ways += [
+            ["apt-get", "install", "-q", "-y", "--no-install-recommends", package]
+            for package in ("chromium-headless-shell", "chromium")
+        ]
     for command in ways:
         print(f"No Chromium for the browser tests: trying {' '.join(command)}", flush=True)
         subprocess.run(command, check=False, stdin=subprocess.DEVNULL, timeout=900)

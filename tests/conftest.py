@@ -41,29 +41,44 @@ def logs(pytestconfig: pytest.Config) -> Path:
     return pytestconfig.rootpath / RESULTS / pytestconfig.option.db / "logs"
 
 
+class SharedWorker:
+    """The worker that the tests of this run share: started when first needed, and again when lost."""
+
+    def __init__(self, logs: Path) -> None:
+        self._logs = logs
+        self._process: live.Worker | None = None
+
+    def get(self) -> live.Worker:
+        if self._process is None or not self._process.running:
+            app.control.purge()
+            self._process = live.Worker(queues=["celery"], logs=self._logs)
+        return self._process
+
+    def stop(self) -> None:
+        if self._process is not None:
+            self._process.stop()
+
+
 @pytest.fixture(scope="session")
-def shared_worker(django_db_setup: None, logs: Path) -> Iterator[Callable[[], live.Worker]]:
-    """Gives the worker that the tests of this run share, started when first needed and again when lost."""
-    with ExitStack() as stack:
-        workers: list[live.Worker] = []
-
-        def get() -> live.Worker:
-            if not (workers and workers[-1].running):
-                app.control.purge()
-                workers.append(live.Worker(queues=["celery"], logs=logs))
-                stack.callback(workers[-1].stop)
-            return workers[-1]
-
-        yield get
+def shared_worker(django_db_setup: None, logs: Path) -> Iterator[SharedWorker]:
+    shared = SharedWorker(logs)
+    yield shared
+    shared.stop()
 
 
 @pytest.fixture
-def worker(transactional_db: None, shared_worker: Callable[[], live.Worker]) -> Iterator[live.Worker]:
+def no_other_worker(transactional_db: None, shared_worker: SharedWorker) -> None:
+    """Only workers that the test starts itself watch over incidents, look for lost runs and the like."""
+    shared_worker.stop()
+
+
+@pytest.fixture
+def worker(transactional_db: None, shared_worker: SharedWorker) -> Iterator[live.Worker]:
     """A prefork worker with two processes on queue ``celery``, shared by all tests: leave it alive.
 
     After the test its queues are emptied and its tasks have ended, before the database is.
     """
-    process = shared_worker()
+    process = shared_worker.get()
     yield process
     if process.running and not process.settle():
         process.stop()

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
-from django.db import OperationalError, transaction
+from django.db import OperationalError, connection, transaction
 
 from example_project.celery import app
 from tests.guard import Guarded
@@ -23,6 +23,7 @@ PATIENCE = 60
 """Seconds to wait for anything a loaded machine may be slow at."""
 
 SETTLE_TIMEOUT = 10
+ANSWER_TIMEOUT = 5
 
 started: list[CeleryProcess] = []
 _numbers = itertools.count(1)
@@ -43,6 +44,24 @@ def wait_for(
             raise AssertionError(f"{what}: not within {timeout:g} s; last seen: {found!r}")
         time.sleep(interval)
     return found
+
+
+IDLE_IN_TRANSACTION = {
+    "postgresql": "SELECT count(*) FROM pg_stat_activity"
+    " WHERE datname = current_database() AND state LIKE 'idle in transaction%'",
+    "mysql": "SELECT count(*) FROM information_schema.innodb_trx"
+    " JOIN information_schema.processlist ON id = trx_mysql_thread_id"
+    " WHERE db = database() AND command = 'Sleep'",
+}
+
+
+def in_a_transaction() -> bool:
+    """Whether any process has a transaction open on this database and says nothing."""
+    if connection.vendor not in IDLE_IN_TRANSACTION:
+        return False
+    with connection.cursor() as cursor:
+        cursor.execute(IDLE_IN_TRANSACTION[connection.vendor])
+        return bool(cursor.fetchone()[0])
 
 
 class CeleryProcess(Guarded):
@@ -74,17 +93,19 @@ class CeleryProcess(Guarded):
         wait_for(lambda: not self.running, message=f"the end of {self.name}")
 
     def pause(self) -> None:
-        """SIGSTOP, at a moment when the process does not keep SQLite's only write lock for as long."""
+        """SIGSTOP, at a moment when the process keeps no lock of the database for as long."""
         wait_for(self._paused, message=f"a moment in which {self.name} writes nothing")
 
     def _paused(self) -> bool:
         self.signal(signal.SIGSTOP)
         try:
-            with transaction.atomic():  # which takes that lock
-                return True
+            with transaction.atomic():  # which takes SQLite's only write lock
+                if not in_a_transaction():
+                    return True
         except OperationalError:
-            self.signal(signal.SIGCONT)
-            return False
+            pass
+        self.signal(signal.SIGCONT)
+        return False
 
     def wait_for_log(self, text: str, *, timeout: float = PATIENCE) -> None:
         """Wait until the process has written ``text`` in this test; fails at once when it ends without it."""
@@ -128,11 +149,11 @@ class Worker(CeleryProcess):
     def says(self, what: str) -> list[Any]:
         """What the worker answers when it is asked for its "active" or "revoked" tasks and the like.
 
-        Raises AssertionError when it does not answer.
+        It is asked again after some seconds: through Redis a worker hears no question from before its event
+        loop began, which is after it said that it is ready. Raises AssertionError when it never answers.
         """
-        inspect = app.control.inspect(destination=[self.node], timeout=PATIENCE, limit=1)
-        answers = getattr(inspect, what)()
-        assert answers, f"{self.node} does not answer"
+        inspect = app.control.inspect(destination=[self.node], timeout=ANSWER_TIMEOUT, limit=1)
+        answers = wait_for(getattr(inspect, what), message=f"{self.node} answers")
         return list(answers[self.node])
 
     def holds(self, what: str) -> list[str]:

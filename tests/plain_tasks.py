@@ -7,3 +7,10 @@ from celery import shared_task
 def stamp(path: str) -> None:
     with open(path, "a") as file:
         file.write("ran\n")
+
+
+@shared_task
+def other(path: str) -> None:
+    """One that only this codebase has."""
+    with open(path, "a") as file:
+        file.write("ran\n")

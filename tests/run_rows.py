@@ -24,17 +24,14 @@ def the_run(celery_id: str) -> TaskRun:
 
 
 def ended(celery_id: str) -> TaskRun:
-    """The run once it has ended."""
-    wait_for(lambda: the_run(celery_id).open_since is None, message=f"the end of run {celery_id}")
+    """The run once it has ended; while the database is away it may have no row yet."""
+    the_end = TaskRun.objects.filter(celery_id=celery_id, open_since=None)
+    wait_for(the_end.exists, message=f"the end of run {celery_id}")
     return the_run(celery_id)
 
 
 def running(celery_id: str, *, attempts: int = 1) -> TaskRun:
     """The run once it has started."""
-
-    def started() -> bool:
-        run = the_run(celery_id)
-        return run.status == Status.RUNNING and run.attempts == attempts
-
-    wait_for(started, message=f"the start of run {celery_id}")
+    started = TaskRun.objects.filter(celery_id=celery_id, status=Status.RUNNING, attempts=attempts)
+    wait_for(started.exists, message=f"the start of run {celery_id}")
     return the_run(celery_id)

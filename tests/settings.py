@@ -21,7 +21,7 @@ MIDDLEWARE = [*MIDDLEWARE, "tests.csp.strict"]
 DATABASES["default"]["TEST"] = {"NAME": DATABASES["default"]["NAME"]}
 SCHEDULED_TASKS = {**SCHEDULED_TASKS, "ALERTS": {}, "SITE_URL": None}  # a test names its own channels
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
-CELERY_IMPORTS = ["tests.tasks"]
+CELERY_IMPORTS = ["tests.tasks", "tests.typed_tasks"]
 if find_spec("celery_singleton"):
     CELERY_IMPORTS += ["tests.singleton_tasks"]
 if CELERY_BROKER_URL.startswith("amqp"):

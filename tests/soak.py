@@ -135,11 +135,14 @@ class Soak:
     def make_tasks(self) -> None:
         from django_celery_beat.models import CrontabSchedule, IntervalSchedule, PeriodicTask
 
+        from scheduled_tasks.beat import lease
         from scheduled_tasks.declarations.sync import sync
-        from scheduled_tasks.models import ScheduledTask, TaskState
+        from scheduled_tasks.models import Lease, ScheduledTask, TaskState
 
         sync()
         ScheduledTask.objects.all().delete()
+        # As if a beat had led before: the first one ever has no tick to miss that came before it.
+        Lease.objects.create(name=lease.NAME, epoch=1)
         minute = CrontabSchedule.objects.create(minute="*", hour="*", timezone="Europe/Paris")
         for overlap in OVERLAPS:
             for seconds in SECONDS:

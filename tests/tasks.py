@@ -22,12 +22,21 @@ from django.contrib.auth.models import User
 from django.db import DatabaseError, connection, transaction
 from django.utils.translation import gettext_lazy
 
+from scheduled_tasks.worker.current_run import current_run
 from scheduled_tasks.worker.output import progress, track
 
 
 @shared_task
 def add(x: float, y: float) -> float:
     return x + y
+
+
+@shared_task
+def tell_scheduled_time() -> str:
+    run = current_run()
+    assert run is not None
+    assert run.scheduled_for is not None
+    return f"{run.actor}, {run.scheduled_for:%d %H:%M}"
 
 
 @shared_task
@@ -296,6 +305,7 @@ CANVASES: dict[str, Callable[..., Signature]] = {
     "failing end": lambda: add.s(1, 2) | fail_with.s(),
     "failing group": lambda: group(add.s(1, 2), fail.si("in a group")),
     "failing inside": lambda: add.si(1, 2) | group(add.si(1, 2) | fail.si("inside"), add.si(3, 4)),
+    "group after a chord": lambda: chord([add.si(1, 2)], group(head.s(), head.s())),
     "failing nested": lambda: hand_on_to.si("failing chain") | add.s(4),
     "retrying": lambda: succeed_at_attempt.si(2) | add.s(1),
     "ignored": lambda: ignore.si() | add.s(1),

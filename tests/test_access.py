@@ -9,7 +9,9 @@ import pytest
 from django.contrib.auth.models import AnonymousUser, Permission, User
 from django.core.exceptions import ImproperlyConfigured
 
-from scheduled_tasks.access import Action, allowed
+from scheduled_tasks.access import Action, allowed, forget_grants, grants, only_granted, takes_task
+from scheduled_tasks.models import ScheduledTask
+from tests.factories import make_task
 
 pytestmark = pytest.mark.django_db
 
@@ -46,6 +48,8 @@ def test_default_is_the_model_permissions() -> None:
         (["change_scheduledtask"], {"view", "change"}),
         (["run_scheduledtask"], {"run"}),
         (["view_scheduledtask", "run_scheduledtask"], {"view", "run"}),
+        (["view_scheduledtask", "add_scheduledtask"], {"view", "add"}),
+        (["view_scheduledtask", "delete_scheduledtask"], {"view", "delete"}),
         (["view_periodictask", "change_periodictask"], set()),
     ],
 )
@@ -59,7 +63,7 @@ def test_inactive_users_may_nothing() -> None:
 
 
 def test_superusers_may_everything() -> None:
-    assert rights(User(username="root", is_superuser=True)) == {"view", "change", "run"}
+    assert rights(User(username="root", is_superuser=True)) == {"view", "change", "run", "add", "delete"}
 
 
 def only_viewers_named_anna(request: Any, action: str) -> bool:
@@ -86,3 +90,66 @@ def test_an_async_policy_lets_nobody_in(settings: Any) -> None:
     settings.SCHEDULED_TASKS = {"ACCESS_POLICY": "tests.test_access.never_awaited"}
     with pytest.raises(ImproperlyConfigured, match="must not be async"):
         allowed(request_of(User(username="anna")), Action.VIEW)
+
+
+def by_name(request: Any, action: str, task: Any = None) -> bool:
+    return task is None or (task.name.startswith(request.user.username) and (action != "run" or task.enabled))
+
+
+def by_keyword(request: Any, action: str, *, task: ScheduledTask | None = None) -> bool:
+    """The same policy, of a project that names its arguments."""
+    return by_name(request, action, task)
+
+
+@pytest.mark.parametrize(
+    ("policy", "takes"),
+    [
+        (by_name, True),
+        (by_keyword, True),
+        (only_viewers_named_anna, False),
+        (max, False),
+        (lambda *args: True, True),
+    ],
+)
+def test_a_third_argument_makes_a_policy_be_asked_for_each_task(policy: Any, takes: bool) -> None:
+    assert takes_task(policy) == takes
+
+
+@pytest.mark.parametrize("policy", ["by_name", "by_keyword"])
+def test_a_policy_grants_single_tasks(policy: str, settings: Any, django_assert_num_queries: Any) -> None:
+    settings.SCHEDULED_TASKS = {"ACCESS_POLICY": f"tests.test_access.{policy}"}
+    own, off, other = make_task("anna 1"), make_task("anna 2", enabled=False), make_task("bert")
+    request = request_of(User(username="anna"))
+    assert rights(request.user) == {"view", "change", "run", "add", "delete"}
+    with django_assert_num_queries(1):
+        found = grants(request)
+        assert grants(request) is found
+    assert found is not None
+    assert found.tasks[Action.VIEW] == found.tasks[Action.DELETE] == {own.pk, off.pk}
+    assert found.tasks[Action.RUN] == {own.pk}
+    assert found.everything == set()
+    seen = only_granted(request, Action.VIEW, ScheduledTask.objects.all())
+    assert {task.pk for task in seen} == {own.pk, off.pk}
+    ScheduledTask.objects.filter(pk=other.pk).update(name="anna 3")
+    forget_grants(request)
+    again = grants(request)
+    assert again is not None
+    assert other.pk in again.tasks[Action.VIEW]
+
+
+def test_everything_is_more_than_all_that_there_is(settings: Any) -> None:
+    settings.SCHEDULED_TASKS = {"ACCESS_POLICY": "tests.test_access.by_name"}
+    make_task("anna 1")
+    anna, nobody = grants(request_of(User(username="anna"))), grants(request_of(User(username="")))
+    assert anna is not None
+    assert nobody is not None
+    assert anna.everything == set()
+    assert Action.VIEW in nobody.everything
+
+
+def test_a_policy_with_two_arguments_is_not_asked_for_tasks(
+    settings: Any, django_assert_num_queries: Any
+) -> None:
+    settings.SCHEDULED_TASKS = {"ACCESS_POLICY": "tests.test_access.only_viewers_named_anna"}
+    with django_assert_num_queries(0):
+        assert grants(request_of(User(username="anna"))) is None

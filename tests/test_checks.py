@@ -69,20 +69,35 @@ def test_without_django_celery_beat_nothing_starts(settings):
         ({"ACCESS_POLICY": f"{__name__}.one_argument"}, ["E007"]),
         ({"ACCESS_POLICY": f"{__name__}.never_awaited"}, ["E007"]),
         ({"ACCESS_POLICY": "builtins.max"}, []),
+        ({"ACCESS_POLICY": f"{__name__}.takes_a_task"}, []),
         ({"RUN_LINKS": {"Logs": "https://logs.example.com/?id={celery_id}"}}, []),
         ({"RUN_LINKS": {"Logs": "https://logs.example.com/?id={id}", "X": "x:{name}"}}, ["E014", "E014"]),
-        ({"RUN_LINKS": ["https://logs.example.com/"]}, ["E014"]),
+        ({"RUN_LINKS": ["https://logs.example.com/"]}, ["E005"]),
         ({"RUN_LINKS": None}, ["E005"]),
+        ({"PAUSED": True}, []),
+        ({"PAUSED": "1"}, ["E005"]),
+        ({"PAUSED": None}, ["E005"]),
         ({"PING_URL": "https://hc-ping.com/some-id"}, []),
         ({"PING_URL": None}, []),
         ({"PING_URL": "file:///etc/passwd"}, ["E015"]),
         ({"PING_URL": "hc-ping.com/some-id"}, ["E015"]),
-        ({"PING_URL": 5}, ["E015"]),
+        ({"PING_URL": 5}, ["E005"]),
+        ({"ALERTS": None}, ["E005"]),
+        ({"ALERTS": "x"}, ["E005"]),
+        ({"ALERT_ON": None}, ["E005"]),
+        ({"MAX_RUNTIME": timedelta.max}, ["E005"]),
+        ({"METRICS_TOKEN": 5}, ["E005"]),
+        ({"ALERT_SECRET": 5}, ["E005"]),
+        ({"SITE_URL": 5}, ["E005"]),
     ],
 )
 def test_own_settings(settings, value, expected):
     settings.SCHEDULED_TASKS = value
     assert ids(checks.check_settings()) == expected
+
+
+def takes_a_task(request, action, task):
+    return True
 
 
 def one_argument(request):
@@ -148,6 +163,9 @@ SCHEDULERS = [
     ("scheduled_tasks.beat.Scheduler", []),
     ("django_celery_beat.schedulers:DatabaseScheduler", ["W001"]),
     ("celery.beat:PersistentScheduler", ["W001"]),
+    ("tests.own_schedulers:OffsetScheduler", []),
+    ("tests.own_schedulers:logger", ["W001"]),
+    ("no.such:Scheduler", ["W001"]),
 ]
 
 
@@ -208,6 +226,37 @@ def test_scheduler_in_a_process_without_the_app(settings, monkeypatch, scheduler
 def test_scheduler_given_as_a_class(celery_app):
     celery_app().conf.beat_scheduler = PersistentScheduler
     assert ids(checks.check_settings()) == ["W001"]
+
+
+def test_broker_for_which_redis_py_is_too_old(celery_app, monkeypatch):
+    app = celery_app()
+    app.conf.broker_url = "redis://127.0.0.1:1/0"
+    app.conf.beat_scheduler = OURS
+    assert checks.check_settings() == []
+    monkeypatch.setattr("redis.VERSION", (3, 0, 0))
+    (found,) = checks.check_settings()
+    assert found.id == "scheduled_tasks.W007"
+    assert "Redis transport requires redis-py version" in found.msg
+    assert "celery[redis]" in found.hint
+
+
+def test_broker_whose_package_is_missing(celery_app):
+    app = celery_app()
+    app.conf.beat_scheduler = OURS
+    app.conf.broker_transport = "no_such_package:Transport"
+    (found,) = checks.check_settings()
+    assert found.id == "scheduled_tasks.W007"
+    assert "No module named 'no_such_package'" in found.msg
+
+
+@pytest.mark.parametrize(
+    "address", ["memory://", "amqp://127.0.0.1:1", "redis://h:1;redis://h:2", "sentinel://h:1"]
+)
+def test_broker_that_is_not_asked(celery_app, address):
+    app = celery_app()
+    app.conf.beat_scheduler = OURS
+    app.conf.broker_url = address
+    assert checks.check_settings() == []
 
 
 def test_time_zones_off(settings):

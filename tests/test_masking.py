@@ -175,6 +175,20 @@ def test_ordinary_text_stays_as_it_is(text: str) -> None:
     assert masked_text(text) == text
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        f'{{"password": "{SECRET}", "password": null}}',
+        f'[{{"a": {{"token": "{SECRET}", "token": true}}}}]',
+        f'{{"a": "password={SECRET}", "a": 1}}',
+        json.dumps(f'{{"password": "{SECRET}", "password": null}}'),
+    ],
+)
+def test_secret_under_a_name_that_comes_again(text: str) -> None:
+    assert SECRET not in masked_text(text)
+    assert json.loads(masked_text(text))
+
+
 def test_rest_of_a_text_stays_readable() -> None:
     assert masked_text(f"a=1, auth=('ada', '{SECRET}'), b=2") == f"a=1, auth={MASK}, b=2"
     assert (
@@ -214,12 +228,40 @@ def test_masked_texts_come_back_when_they_are_sent_unchanged() -> None:
     own = {
         "dsn": f"postgres://ada:{SECRET}@db/x",
         "pair": ["password", SECRET],
+        "header": [f"Set-Cookie: sessionid={SECRET}", "b"],
         "auth": {"user": SECRET, "n": 1},
     }
     assert SECRET not in json.dumps(masked(own))
     assert unmasked(masked(own), own) == own
     with pytest.raises(values.NotKept):
         values.restored(values.stored([own["dsn"]]), [])
+
+
+PAIR = {"name": "password", "value": SECRET}
+MOVED = [
+    (["--password", SECRET], ["x", MASK]),
+    (["-v", "--password", SECRET], ["--password", MASK]),
+    (["password", SECRET], ["password", MASK, "x"]),
+    (PAIR, {"name": "x", "value": MASK}),
+    ({"password": SECRET}, {"passw0rd": MASK}),
+    ({"password": {"a": SECRET}}, {"password": MASK}),
+    ({"dsn": f"https://u:{SECRET}@h/"}, {"dsn": f"https://u:{MASK}@h2/"}),
+    ({f"token={SECRET}": 1}, {f"token={MASK}": 1}),
+    ({"password": [SECRET]}, {"password": SECRET, "a": [MASK]}),
+]
+
+
+@pytest.mark.parametrize(("own", "typed"), MOVED)
+def test_a_secret_comes_back_only_where_it_is_masked_again(own: Any, typed: Any) -> None:
+    assert unmasked(typed, own) == typed
+    assert unmasked(masked(own), own) == own or f"token={MASK}" in typed
+
+
+def test_other_secrets_and_values_may_be_typed_beside_a_masked_one() -> None:
+    own = {"password": SECRET, "n": 1, "more": [PAIR, 1]}
+    typed = {"password": MASK, "n": True, "token": "a new s3cret", "more": [masked(PAIR), 2, 3]}
+    assert unmasked(typed, own) == {**typed, "password": SECRET, "more": [PAIR, 2, 3]}
+    assert unmasked(typed, own)["n"] is True
 
 
 def deep(levels: int) -> Any:
@@ -235,6 +277,9 @@ def test_what_is_nested_too_deeply_is_noted() -> None:
         assert "NestedTooDeeply" in values.stored(deep(levels))
         with pytest.raises(masking.NestedTooDeeply):
             masking.load_json("[" * levels + "]" * levels)
+    for levels in range(98, 104):
+        assert masked_text("[" * levels + "]" * levels) == "[" * levels + "]" * levels
+    assert unmasked([MASK], deep(480)) == [MASK]
     assert masked_text("[" * 100_000) == "[" * 100_000
     wide: dict[str, Any] = {}
     wide["a"] = wide["b"] = wide

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import billiard.pool
 import pytest
@@ -61,6 +62,14 @@ class Request:
     """As much of Celery's own as ``task_accepted()`` reads; may be referenced weakly."""
 
     id, root_id, name = "a-run", "a-root", "a.task"
+
+
+@pytest.mark.parametrize("scheme", ["redis", "rediss", "sentinel"])
+def test_broker_problem(scheme: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    app = Celery("acme", set_as_current=False, broker=f"{scheme}://127.0.0.1:1")
+    assert private.broker_problem(app) == "", "Channel._get_client() needs more than a global_keyprefix"
+    monkeypatch.setattr("redis.VERSION", (3, 0, 0))
+    assert "redis-py" in private.broker_problem(app), "Channel._get_client() no longer asks for redis.VERSION"
 
 
 def test_active_ids() -> None:
@@ -155,3 +164,15 @@ def test_forget_json_support(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(vars(features), "supports_json_field", False)
     private.forget_json_support(features.connection)
     assert "supports_json_field" not in vars(features)
+
+
+def test_makes_models() -> None:
+    app = Celery("acme", set_as_current=False)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(sys.modules, "pydantic", SimpleNamespace(BaseModel=type("BaseModel", (), {})))
+        own = {"shared": False, "autoretry_for": (OSError,)}  # a shared task would be made for every app
+        made = app.task(name="made", lazy=False, pydantic=True, **own)(inspect.unwrap)
+    assert private.makes_models(made), (
+        "celery.app.base.pydantic_wrapper no longer wraps the function of a task"
+    )
+    assert not private.makes_models(app.task(name="plain", **own)(inspect.unwrap))

@@ -23,6 +23,10 @@ DETAILS = {
     "error": "5 % off\nof (this) %(x)s",
     "task": "mail.send",
     "name": "anna",
+    "by": "anna",
+    "since": "2026-12-01T06:00:00+00:00",
+    "until": "2026-12-01T06:00:00+00:00",
+    "earlier": None,
     "text": "every 0 days",
     "note": "legal",
     "before": "a",
@@ -54,7 +58,8 @@ def test_every_reason_is_given_somewhere() -> None:
 
 
 def test_every_event_is_logged_somewhere() -> None:
-    assert members_used(Event, "operations/audit.py") | {"RESET", "CANCELLED"} == set(Event.names)
+    made_there = {"RESET", "CANCELLED", "POLICY", "DETAILS", "RESTORED"}
+    assert members_used(Event, "operations/audit.py") | made_there == set(Event.names)
 
 
 def test_columns_have_room_for_every_code() -> None:
@@ -147,12 +152,12 @@ def test_models_say_their_reasons() -> None:
 
 
 def test_an_audit_entry_comes_back_as_it_was_logged() -> None:
-    entry = reset_to_default(["schedule", "retention_count"])
+    entry = reset_to_default(["schedule", "retention_count"], {})
     (message,) = entry.change_message
     assert message["changed"] == {"fields": ["schedule", "runs kept"]}
     assert str(entry) == "Reset to default: schedule, runs kept."
     with override("de"):
-        assert entry == reset_to_default(["schedule", "retention_count"])
+        assert entry == reset_to_default(["schedule", "retention_count"], {})
         assert "Zeitplan" in str(entry)
 
 

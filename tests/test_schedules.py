@@ -4,6 +4,7 @@ import sys
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from itertools import islice
+from zoneinfo import ZoneInfo
 
 import pytest
 from django.conf import settings
@@ -19,7 +20,9 @@ from django_celery_beat.models import (
 
 from scheduled_tasks import schedules
 from scheduled_tasks.cron import CronExpression
+from scheduled_tasks.models import TaskState
 from scheduled_tasks.schedules import InvalidInterval, Unschedulable
+from scheduled_tasks.spread import InvalidSpread, check_spread, spread_offset
 
 NOON = datetime(2026, 6, 2, 12, tzinfo=UTC)
 
@@ -34,6 +37,37 @@ def test_cron():
     assert schedules.raw(task) == "0 3 * * *"
     assert str(schedules.zone(task)) == "Europe/Paris"
     assert schedules.next_run(task, NOON) == datetime(2026, 6, 3, 1, tzinfo=UTC)
+
+
+def test_a_spread_task_is_due_the_same_time_later_each_time():
+    task = cron_task(hour="*")
+    task.name, task.scheduled_state = "purge", TaskState(spread=timedelta(minutes=10))
+    offset = spread_offset(task)
+    assert timedelta(0) < offset < timedelta(minutes=10)
+    assert schedules.label(task) == "Hourly, within 10 min"
+    first, second = islice(schedules.next_runs(task, NOON), 2)
+    assert (first, second) == (NOON + offset, NOON + offset + timedelta(hours=1))
+    task.expires = first
+    assert schedules.next_run(task, NOON) is None, "it is not due when it expires"
+
+
+def test_only_a_crontab_is_spread():
+    interval = IntervalSchedule(every=1, period="hours")
+    task = PeriodicTask(name="purge", interval=interval, scheduled_state=TaskState(spread=timedelta(1)))
+    assert schedules.next_run(task, NOON) == NOON + timedelta(hours=1)
+    assert schedules.label(task) == "Every hour"
+
+
+@pytest.mark.parametrize(
+    ("cron", "gap"),
+    [("0 3 * * *", 1440), ("*/15 * * * *", 15), ("0,50 * * * *", 10), ("0 23,1 * * *", 120)],
+)
+def test_a_spread_is_shorter_than_the_shortest_gap(cron, gap):
+    expression = CronExpression.parse(cron)
+    assert expression.shortest_gap == timedelta(minutes=gap)
+    check_spread(expression, timedelta(minutes=gap, seconds=-1))
+    with pytest.raises(InvalidSpread):
+        check_spread(expression, timedelta(minutes=gap))
 
 
 def test_the_next_run_is_strictly_after():
@@ -52,7 +86,7 @@ def test_interval(every, period, label):
 
 def test_clocked_runs_once():
     task = PeriodicTask(clocked=ClockedSchedule(clocked_time=NOON))
-    assert "2 June 2026" in schedules.label(task) or "June 2, 2026" in schedules.label(task)
+    assert schedules.label(task) == "Once, Tue 2 Jun 14:00"
     assert schedules.next_run(task, NOON - timedelta(days=1)) == NOON
     assert schedules.next_run(task, NOON) is None
 
@@ -104,9 +138,9 @@ def test_a_crontab_row_is_shared_never_edited_and_duplicates_do_no_harm():
     expression = CronExpression.parse("0 3 * * *")
     for _ in range(2):
         CrontabSchedule.objects.create(minute="0", hour="3", timezone="UTC")
-    row = schedules.crontab_row(expression, schedules.ZoneInfo("UTC"))
+    row = schedules.shared_row(CrontabSchedule, **expression.fields, timezone=ZoneInfo("UTC"))
     assert row == CrontabSchedule.objects.order_by("pk").first()
-    other = schedules.crontab_row(expression, schedules.ZoneInfo("Asia/Kolkata"))
+    other = schedules.shared_row(CrontabSchedule, **expression.fields, timezone=ZoneInfo("Asia/Kolkata"))
     assert other.pk != row.pk
     assert CrontabSchedule.objects.count() == 3
 
@@ -148,7 +182,9 @@ def test_the_zone_of_an_interval_is_the_current_one_or_the_sites():
         ("every 0 seconds", "every 0 seconds"),
         ("every 3 weeks", "Every 21 days"),
         ("0 3 * * *", "Daily at 3 AM"),
-        ("sunset at 1.0, 2.0", "sunset at 1.0, 2.0"),
+        ("sunset at 1.0, 2.0", "Sunset at 1, 2"),
+        ("2036-11-29 22:00:00 UTC", "Once, Sat 29 Nov 2036 23:00"),
+        ("sunset at 1.0.0, 2", "sunset at 1.0.0, 2"),
     ],
 )
 def test_labels_of_schedules_kept_as_text(text, label):

@@ -9,6 +9,7 @@ import pytest
 from django_celery_beat.models import CrontabSchedule, IntervalSchedule, PeriodicTask
 
 from scheduled_tasks.cron.grammar import FIELDS
+from scheduled_tasks.models import TaskState
 from scheduled_tasks.schedules import next_run
 from scheduled_tasks.ticks import Span, span_between
 
@@ -56,6 +57,7 @@ def test_cron(expression: str, zone: str) -> None:
         for task in (
             PeriodicTask(crontab=row),
             PeriodicTask(crontab=row, expires=until - timedelta(hours=5)),
+            PeriodicTask(crontab=row, name="spread", scheduled_state=TaskState(spread=timedelta(minutes=1))),
         ):
             assert span_between(task, after, until) == by_steps(task, after, until), (after, until)
 

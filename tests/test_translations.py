@@ -26,7 +26,7 @@ from scheduled_tasks.models import (
     Trigger,
     database_now,
 )
-from scheduled_tasks.reading.tasks import State
+from scheduled_tasks.reading.listed_task import State
 from tests.factories import make_process, make_run, make_task
 
 LANGUAGES = ("de", "fr", "es")

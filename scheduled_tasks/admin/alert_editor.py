@@ -10,7 +10,7 @@ from django.template.response import TemplateResponse
 from django.utils.translation import gettext as _
 
 from ..access import Action
-from ..operations import AuditEntry, Conflict, Event, Refused, policy_token
+from ..operations import AuditEntry, Conflict, Refused, policy_token
 from .alert_form import AlertForm
 from .conflicts import newest_entry
 from .context import admin_url, page_context, task_or_404
@@ -64,7 +64,7 @@ def _show(
         "task_url": admin_url(model_admin, "scheduled_tasks_scheduledtask_change", task.pk),
         "toasts": [Toast(refusal, is_error=True, about=task.pk)] if refusal else [],
     }
-    template = "_alert_drawer.html" if from_script(request) else "form.html"
+    template = "_drawer_form.html" if from_script(request) else "form.html"
     return TemplateResponse(request, f"admin/scheduled_tasks/{template}", context, status=status)
 
 
@@ -74,11 +74,9 @@ def _conflict_text(conflict: Conflict, seen: str) -> str:
     now, then = json.loads(policy_token(task)), _decoded(seen)
 
     def made_it_so(entry: AuditEntry) -> bool:
-        policy = entry.params.get("policy")
-        if entry.event != Event.POLICY or not isinstance(policy, dict):
-            return False
-        is_current = all(now.get(name) == after for name, (_before, after) in policy.items())
-        return is_current and any(then.get(name) != after for name, (_before, after) in policy.items())
+        policy = {name: after for name, (_before, after) in entry.values.items() if name in now}
+        is_current = all(now[name] == after for name, after in policy.items())
+        return is_current and any(then.get(name) != after for name, after in policy.items())
 
     person, entry = newest_entry(task, made_it_so)
     if not person:

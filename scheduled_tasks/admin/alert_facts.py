@@ -8,9 +8,9 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from ..alerts.channels import channels_for
-from ..alerts.sentences import exact_span
 from ..conf import settings
 from ..models import IncidentKind, TaskState
+from ..moments import exact_span
 
 
 class AlertFacts:
@@ -23,13 +23,19 @@ class AlertFacts:
 
     @property
     def when(self) -> str:
-        """``"After 3 failures in a row · when late · when slow"``."""
+        """``"after 3 failures in a row · recovered after 2 successes in a row · when late · when slow"``."""
         state, kinds = self._state, self._state.effective_alert_on
         after = state.effective_alert_after
         found = []
         if IncidentKind.FAILING in kinds:
             text = ngettext("after the first failure", "after %(n)s failures in a row", after)
             found.append(text % {"n": after})
+        recovered_after = state.effective_recover_after
+        if IncidentKind.FAILING in kinds and recovered_after > 1:
+            text = ngettext(
+                "recovered after %(n)s success", "recovered after %(n)s successes in a row", recovered_after
+            )
+            found.append(text % {"n": recovered_after})
         if IncidentKind.LATE in kinds:
             found.append(_("when late"))
         if IncidentKind.SLOW in kinds:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -14,17 +14,16 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from django_celery_beat.models import IntervalSchedule
 
-from .. import operations, schedules
+from .. import operations, schedules, validation
 from ..conf import settings
-from ..declarations import validation
 from ..declarations.fields import FIELDS
-from ..declarations.validation import ALERT_KINDS, ALERT_POLICY, GREATEST, NO_KINDS, Invalid
+from ..links import has_user, is_web_address
 from ..masking import printable
 from ..models import Flag, ScheduledTask, TaskState
 from ..operations import Actor, policy_token
-from ..operations.alert_policy import stored_policy
-from ..operations.audit import policy_value
+from ..operations.audit import value_text
 from ..schedules import InvalidInterval
+from ..validation import ALERT_KINDS, ALERT_POLICY, GREATEST, NO_KINDS, Invalid
 from .forms import UNIT_NAMES
 
 OWN_KINDS = "own"
@@ -91,6 +90,8 @@ class AlertForm(forms.Form):
             return validation.web_address("runbook", address or None) or ""
         except Invalid as error:
             text = _("Enter an address that begins with http:// or https://, of at most %(most)s characters.")
+            if is_web_address(address) and has_user(address):
+                text = _("Enter an address without a user name and a password: everybody would read them.")
             raise forms.ValidationError(text % {"most": validation.RUNBOOK_LENGTH}) from error
 
     def save(self, actor: Actor) -> ScheduledTask:
@@ -120,30 +121,22 @@ class AlertForm(forms.Form):
             "alert_after": str(settings.ALERT_AFTER),
             "recover_after": str(settings.RECOVER_AFTER),
             "max_runtime": longest["max_runtime"] or _("no limit"),
-            "alert_on": policy_value("alert_on", ",".join(kinds) or NO_KINDS),
+            "alert_on": value_text("alert_on", ",".join(kinds) or NO_KINDS),
         }
 
     @cached_property
     def in_code(self) -> dict[str, str]:
         """What the task's code declares, in words, of each field in which the stored task differs."""
-        default = self.task.code_default
-        if default is None or default.gone_since is not None or not isinstance(default.declared, dict):
-            return {}
-        declared, own = default.declared, stored_policy(self.task)
-        differing = [name for name in ALERT_POLICY if name in declared and declared[name] != own[name]]
         unsaid = _("the project's setting")
         return {
-            name: unsaid
-            if declared[name] is None and name in self.of_project
-            else policy_value(name, declared[name])
-            for name in differing
+            name: unsaid if value is None and name in self.of_project else value_text(name, value)
+            for name, value in declared_otherwise(self.task, ALERT_POLICY).items()
         }
 
     @property
     def differs_text(self) -> str:
         """The fields of the form in which the task differs from its code, in one sentence."""
-        fields = ", ".join(str(FIELDS[name].label) for name in self.in_code)
-        return _("Differs from the code: %(fields)s") % {"fields": fields}
+        return differs_text(self.in_code)
 
     @property
     def counts(self) -> list[PolicyCount]:
@@ -179,8 +172,7 @@ class AlertForm(forms.Form):
     @property
     def owners(self) -> list[str]:
         """The owners that ``ALERTS`` names."""
-        alerts: object = settings.ALERTS
-        return sorted(map(str, alerts)) if isinstance(alerts, Mapping) else []
+        return sorted(map(str, settings.ALERTS))
 
 
 @dataclass(frozen=True)
@@ -192,6 +184,21 @@ class PolicyCount:
     field: forms.BoundField
     of_project: str
     in_code: str
+
+
+def declared_otherwise(task: ScheduledTask, names: Iterable[str]) -> dict[str, Any]:
+    """What the task's code declares of each of these fields in which the stored task differs."""
+    default = task.code_default
+    if default is None or default.gone_since is not None or not isinstance(default.declared, dict):
+        return {}
+    declared = {name: default.declared[name] for name in names if name in default.declared}
+    return {name: value for name, value in declared.items() if value != FIELDS[name].read(task)}
+
+
+def differs_text(names: Iterable[str]) -> str:
+    """These fields, in which a task differs from its code, in one sentence."""
+    fields = ", ".join(str(FIELDS[name].label) for name in names)
+    return _("Differs from the code: %(fields)s") % {"fields": fields}
 
 
 def stored(state: TaskState) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString, mark_safe
 from django.utils.translation import gettext as _
 
+from .. import moments
 from ..models import Flag, Status, Trigger, word_of
 from ..reading.recent_runs import RecentRun
 from . import formats
@@ -32,6 +33,7 @@ GLYPHS: Mapping[str, tuple[str, str]] = {
     Status.SKIPPED: ("skipped", "off"),
     Status.MISSED: ("missed", "warn"),
     Status.LOST: ("lost", "bad"),
+    Status.ELSEWHERE: ("skipped", "off"),
 }
 """Shape and tone of each run status."""
 
@@ -50,6 +52,7 @@ TRIGGER_ICONS: Mapping[str, str] = {
     Trigger.MANUAL: "person",
     Trigger.RETRY: "retry",
     Trigger.COMMAND: "terminal",
+    Trigger.IMPORTED: "copy",
 }
 """The icon beside what made a run start; a schedule has none."""
 
@@ -64,18 +67,25 @@ def started_by(trigger: str, actor: str) -> str:
 
 @dataclass(frozen=True)
 class StatusBadge:
-    """A status as shown: a shape, a tone (``ok``, ``bad``, ``warn``, ``busy``, ``off``), a word, a note."""
+    """A status as shown: a shape, a tone (``ok``, ``bad``, ``warn``, ``busy``, ``off``), a word, a note.
+
+    ``cause`` is the beginning of the error, or the reason, of the run ``run_id``; ``streak`` tells how many
+    failed in a row, when several.
+    """
 
     glyph: str
     tone: str
     word: str
     note: str = ""
+    cause: str = ""
+    run_id: str = ""
+    streak: str = ""
 
     @classmethod
-    def of_run(cls, status: str, note: str = "") -> StatusBadge:
+    def of_run(cls, status: str, note: str = "", **more: str) -> StatusBadge:
         """A run's status as shown."""
         glyph, tone = GLYPHS.get(status, ("skipped", "off"))
-        return cls(glyph, tone, word_of(Status, status), note)
+        return cls(glyph, tone, word_of(Status, status), note, **more)
 
 
 @dataclass(frozen=True)
@@ -86,18 +96,20 @@ class Moment:
     relative: str
     exact: str
     kind: str = ""
-    """``"next"`` for a time to come, ``"late"`` for one overdue, empty for one past."""
+    """See :func:`.formats.relative`."""
+    is_late: bool = False
 
     @classmethod
-    def of(cls, at: datetime, now: datetime, zone: ZoneInfo, kind: str = "") -> Moment:
+    def of(
+        cls, at: datetime, now: datetime, zone: ZoneInfo, kind: str = "", *, is_late: bool = False
+    ) -> Moment:
         """A moment as it is shown at ``now``."""
-        relative = formats.relative(at, now, overdue="late" if kind else "ago")
-        return cls(at, relative, formats.exact(at, zone), kind)
+        return cls(at, formats.relative(at, now, kind), moments.exact(at, zone), kind, is_late)
 
     @cached_property
     def html(self) -> SafeString:
         """An element that the page's script keeps current."""
-        css = mark_safe(' class="st-late"') if self.kind == "late" else ""
+        css = mark_safe(' class="st-late"') if self.is_late else ""
         return format_html(
             '<time{} datetime="{}" title="{}" data-st-rel="{}">{}</time>',
             css,

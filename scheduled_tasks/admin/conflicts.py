@@ -7,18 +7,18 @@ from collections.abc import Callable
 from django.contrib.admin.models import LogEntry
 from django.contrib.admin.options import get_content_type_for_model
 
-from ..models import ScheduledTask
+from ..models import Incident, ScheduledTask
 from ..operations import AuditEntry
 
 ENTRIES_READ = 20
-"""Newest entries of a task's history in which the author of a change is looked for."""
+"""Newest entries of a history in which the author of a change is looked for."""
 
 
 def newest_entry(
-    task: ScheduledTask, is_it: Callable[[AuditEntry], bool]
+    about: ScheduledTask | Incident, is_it: Callable[[AuditEntry], bool]
 ) -> tuple[str, AuditEntry] | tuple[str, None]:
-    """The user and the newest entry of the task's history for which ``is_it``; ``("", None)`` for none."""
-    entries = LogEntry.objects.filter(content_type=get_content_type_for_model(task), object_id=str(task.pk))
+    """The user and the newest entry of a history for which ``is_it``; ``("", None)`` for none."""
+    entries = LogEntry.objects.filter(content_type=get_content_type_for_model(about), object_id=str(about.pk))
     for logged in entries.select_related("user").order_by("-pk")[:ENTRIES_READ]:
         entry = AuditEntry.of(logged.change_message)
         if entry and is_it(entry):

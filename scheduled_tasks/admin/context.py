@@ -5,23 +5,22 @@ from __future__ import annotations
 import json
 from typing import Any, cast
 
-from django.db.models import Count, Max, Subquery, Value
+from django.db.models import Count, Max, Q, QuerySet, Subquery, Value
 from django.db.models.functions import Coalesce
 from django.http import Http404, HttpRequest
 from django.urls import reverse
 from django.utils.translation import gettext as _
 
-from ..access import Action
-from ..models import Incident, ScheduledTask, ScheduledTaskQuerySet, TaskRun
+from ..access import Action, grants, only_granted
+from ..conf import settings
+from ..models import Flag, Incident, MaintenanceWindow, ScheduledTask, ScheduledTaskQuerySet, TaskRun
+from ..models.flags import condition
 from ..reading.machinery import Machinery
 from ..reading.recent_runs import RECENT_RUNS
 from ..reading.tasks import listed_tasks
 from .formats import script_words
-from .permissions import AccessAdmin, may_use_beat, rights
+from .permissions import LONGEST_KEY, AccessAdmin, may_use_beat, rights
 from .row import TaskRow
-
-LONGEST_KEY = 18
-"""Digits of the longest key that every database compares with a column."""
 
 
 def machinery_of(request: HttpRequest) -> Machinery:
@@ -36,6 +35,30 @@ def visible_tasks(model_admin: AccessAdmin, request: HttpRequest) -> ScheduledTa
     return cast(ScheduledTaskQuerySet, model_admin.get_queryset(request))
 
 
+def task_rows(
+    model_admin: AccessAdmin,
+    request: HttpRequest,
+    tasks: ScheduledTaskQuerySet,
+    runs: int = RECENT_RUNS,
+) -> list[TaskRow]:
+    """These tasks as rows with that many of their newest runs, and with what this request may do to each."""
+    incidents = visible_incidents(model_admin, request)
+    listed = listed_tasks(tasks, machinery_of(request), runs, incidents=incidents)
+    can, found = actions_of(model_admin, request), grants(request)
+    if found is None:
+        return [TaskRow(each, can) for each in listed]
+    granted = found.tasks.items()
+    return [
+        TaskRow(each, {action: can[action] and each.task.pk in tasks for action, tasks in granted})
+        for each in listed
+    ]
+
+
+def actions_of(model_admin: AccessAdmin, request: HttpRequest) -> dict[Action, bool]:
+    """What this request may do at all."""
+    return {action: model_admin.may(request, action) for action in Action}
+
+
 def task_or_404(
     model_admin: AccessAdmin, request: HttpRequest, pk: object, runs: int = RECENT_RUNS
 ) -> TaskRow:
@@ -43,10 +66,10 @@ def task_or_404(
     found = []
     if str(pk).isdecimal() and len(str(pk)) <= LONGEST_KEY:
         tasks = visible_tasks(model_admin, request).filter(pk=int(str(pk)))
-        found = listed_tasks(tasks, machinery_of(request), runs)
+        found = task_rows(model_admin, request, tasks, runs)
     if not found:
         raise Http404(_("This task no longer exists."))
-    return TaskRow(found[0])
+    return found[0]
 
 
 def check_visible(model_admin: AccessAdmin, request: HttpRequest, pk: int) -> None:
@@ -81,11 +104,60 @@ def beat_url(model_admin: AccessAdmin, request: HttpRequest) -> str:
     return admin_url(model_admin, "django_celery_beat_periodictask_changelist") if may else ""
 
 
+def site_tasks(
+    model_admin: AccessAdmin, request: HttpRequest, action: Action = Action.VIEW
+) -> ScheduledTaskQuerySet:
+    """The tasks with which this request may do ``action``, as far as the tasks' own admin shows them."""
+    site, tasks = model_admin.admin_site, ScheduledTask.objects.all()
+    if site.is_registered(ScheduledTask):
+        tasks = site.get_model_admin(ScheduledTask).get_queryset(request)  # type: ignore[assignment]
+        if action == Action.VIEW:  # of which that admin has asked
+            return tasks
+    return only_granted(request, action, tasks)
+
+
+def only_visible_tasks(
+    model_admin: AccessAdmin, request: HttpRequest, action: Action = Action.VIEW
+) -> QuerySet[ScheduledTask, Any] | list[int] | None:
+    """Keys of these tasks; None where that leaves out nothing."""
+    tasks = site_tasks(model_admin, request, action)
+    query = tasks.query
+    if not (query.has_filters() or query.combinator or query.is_sliced or query.distinct_fields):
+        return None
+    tasks = tasks.using(TaskRun.objects.db)  # the site may read the tasks from a replica
+    if query.is_sliced:  # MariaDB takes no slice in a subquery
+        return [*tasks.values_list("pk", flat=True)]
+    return tasks.order_by().values("pk")
+
+
+def visible_runs(model_admin: AccessAdmin, request: HttpRequest) -> QuerySet[TaskRun]:
+    """The runs this request may see of a task that it may see."""
+    if not model_admin.admin_site.is_registered(TaskRun):
+        return TaskRun.objects.all()
+    runs: QuerySet[TaskRun] = model_admin.admin_site.get_model_admin(TaskRun).get_queryset(request)
+    return runs
+
+
 def incident_admin(model_admin: AccessAdmin, request: HttpRequest) -> AccessAdmin | None:
     """The admin of incidents on the same site, for those who may see them."""
     site = model_admin.admin_site
     found = site.get_model_admin(Incident) if site.is_registered(Incident) else None
     return found if isinstance(found, AccessAdmin) and found.may(request, Action.VIEW) else None
+
+
+def visible_incidents(model_admin: AccessAdmin, request: HttpRequest) -> QuerySet[Incident]:
+    """The incidents this request may see: all, where the site has no admin of incidents that says which."""
+    if not model_admin.admin_site.is_registered(Incident):
+        return Incident.objects.all()
+    found = incident_admin(model_admin, request)
+    return Incident.objects.none() if found is None else found.get_queryset(request)
+
+
+def with_incidents(model_admin: AccessAdmin, request: HttpRequest) -> Q:
+    """The flag's condition, of incidents that this request may see."""
+    machinery, seen = machinery_of(request), visible_incidents(model_admin, request).order_by()
+    has_flag = Q(condition(Flag.INCIDENT, machinery.now, machinery.known_tasks))
+    return has_flag & Q(pk__in=seen.filter(open_key__isnull=False, task__isnull=False).values("task_id"))
 
 
 def open_incidents(model_admin: AccessAdmin, request: HttpRequest) -> Coalesce:
@@ -98,18 +170,28 @@ def open_incidents(model_admin: AccessAdmin, request: HttpRequest) -> Coalesce:
     return Coalesce(Max(count), count, Value(0))
 
 
-def fragment_context(model_admin: AccessAdmin, request: HttpRequest) -> dict[str, Any]:
-    """What every template of the tasks' admin reads, fragments included."""
+def is_phone(request: HttpRequest) -> bool:
+    """Whether the browser says so, by the mark that MDN recommends to look for: "Mobi"."""
+    return "Mobi" in request.headers.get("User-Agent", "")
+
+
+def fragment_context(
+    model_admin: AccessAdmin, request: HttpRequest, task: TaskRow | None = None
+) -> dict[str, Any]:
+    """What every template of the tasks' admin reads, fragments included; rights to one ``task``."""
     request.current_app = model_admin.admin_site.name
     incidents = incident_admin(model_admin, request)
+    can = task.can if task else actions_of(model_admin, request)
     return {
         "opts": model_admin.opts,
         "now": machinery_of(request).now,
-        "can_change": model_admin.may(request, Action.CHANGE),
-        "can_run": model_admin.may(request, Action.RUN),
+        **{f"can_{action}": may for action, may in can.items()},
+        "can_select": can[Action.CHANGE] or can[Action.RUN] or can[Action.DELETE],
         "list_url": list_url(model_admin),
         "beat_url": beat_url(model_admin, request),
         "incidents_url": list_url(incidents) if incidents else "",
+        "windows_url": _windows_url(model_admin, request),
+        "is_paused_by_setting": settings.PAUSED,
         "tasks_url": _tasks_url(model_admin, request),
         "rights": rights(model_admin, request),
     }
@@ -123,10 +205,19 @@ def _tasks_url(model_admin: AccessAdmin, request: HttpRequest) -> str:
     return admin_url(model_admin, "scheduled_tasks_scheduledtask_changelist") if may else ""
 
 
-def page_context(model_admin: AccessAdmin, request: HttpRequest) -> dict[str, Any]:
+def _windows_url(model_admin: AccessAdmin, request: HttpRequest) -> str:
+    """The list of maintenance windows, for those who may see it."""
+    site = model_admin.admin_site
+    found = site.get_model_admin(MaintenanceWindow) if site.is_registered(MaintenanceWindow) else None
+    return list_url(found) if isinstance(found, AccessAdmin) and found.may(request, Action.VIEW) else ""
+
+
+def page_context(
+    model_admin: AccessAdmin, request: HttpRequest, task: TaskRow | None = None
+) -> dict[str, Any]:
     """What a whole page reads besides."""
     return {
         **model_admin.admin_site.each_context(request),
-        **fragment_context(model_admin, request),
+        **fragment_context(model_admin, request, task),
         "script_words": json.dumps(script_words()),
     }

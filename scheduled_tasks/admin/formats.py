@@ -1,16 +1,20 @@
-"""Times and durations in the words of the page. The browser says relative times with the same patterns."""
+"""Relative times, durations and numbers in the words of the page, and of its script."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from datetime import datetime, timedelta
-from functools import lru_cache
-from zoneinfo import ZoneInfo
 
-from django.utils import timezone
-from django.utils.formats import date_format, number_format
-from django.utils.translation import get_language, ngettext, pgettext, pgettext_lazy
+from django.utils.formats import number_format
 from django.utils.translation import gettext as _
+from django.utils.translation import ngettext, pgettext_lazy
+
+from ..models import CodeDefault
+from ..schedules import text_label
+from ..spread import spread_label
+
+NO_BREAK_SPACE = "\N{NO-BREAK SPACE}"
 
 MINUTE, HOUR, DAY = 60, 3600, 86_400
 MONTH, YEAR = 30 * DAY, 365 * DAY
@@ -53,8 +57,15 @@ UNITS: tuple[tuple[int, int, Callable[[int], str]], ...] = (
 DIRECTIONS = {
     "in": pgettext_lazy("a time to come", "in %s"),
     "ago": pgettext_lazy("a time past", "%s ago"),
-    "late": pgettext_lazy("an overdue time", "%s late"),
+    "next": pgettext_lazy("an overdue time", "due %s ago"),
+    "queued": pgettext_lazy("a run that waits", "queued %s"),
 }
+
+FAR_FROM_USUAL = 2.0
+"""A duration this many times the usual one is worth saying."""
+
+AT_ONCE = 10
+"""Seconds in which a run that is due is expected to start: until then its time is said to be now."""
 
 
 def script_words() -> dict[str, object]:
@@ -64,22 +75,33 @@ def script_words() -> dict[str, object]:
         "units": [(limit, length, words(1), words(2)) for limit, length, words in UNITS],
         "durations": [_("%(n)s s"), _("%(m)s m %(s)s s"), _("%(h)s h %(m)s m"), _("%(d)s d %(h)s h")],
         "now": _("Now"),
+        "atOnce": AT_ONCE,
+        "far": FAR_FROM_USUAL,
+        "usual": _("%(factor)s× usual"),
         "updated": _("Updated %s"),
         "paused": _("Refresh paused"),
         "stale": _("Not updated: the server does not answer"),
         "error": _("The server returned an error (%s). The page was not updated."),
+        "unsent": _("The server cannot be reached. Your change may not have been made: try again."),
         "offline": _("The server cannot be reached. The page was not updated."),
         "forbidden": _("You do not have permission, or your session has changed. Reload the page."),
-        "gone": _("This no longer exists. Reload the page."),
+        "gone": _("This no longer exists: it was deleted meanwhile."),
         "copied": _("Copied"),
+        "discard": _("Discard what you have typed?"),
         "selected": _("%(n)s of %(total)s selected"),
     }
 
 
-def relative(moment: datetime, now: datetime, *, overdue: str = "ago") -> str:
-    """``"in 12 min"``, ``"3 days ago"``; ``overdue`` is ``"ago"`` or ``"late"``, said of past moments."""
+def relative(moment: datetime, now: datetime, kind: str = "") -> str:
+    """``"in 12 min"``, ``"3 days ago"``; of the next run ``"Now"``, ``"due 3 min ago"`` (``kind`` is
+    ``"next"``), of a run that waits ``"queued 3 min"`` (``"queued"``).
+    """
     seconds = round((moment - now).total_seconds())
-    return str(DIRECTIONS["in" if seconds > 0 else overdue]) % length(abs(seconds))
+    if seconds > 0 and kind != "queued":
+        return str(DIRECTIONS["in"]) % length(seconds)
+    if kind and -seconds < AT_ONCE:
+        return _("Now")
+    return str(DIRECTIONS[kind or "ago"]) % length(-seconds)
 
 
 def length(seconds: int) -> str:
@@ -89,59 +111,39 @@ def length(seconds: int) -> str:
     return words(number) % number
 
 
-def in_zone(moment: datetime, zone: ZoneInfo) -> datetime:
-    """A moment in a zone; as it is at the ends of the calendar, where some zones have no such day."""
-    try:
-        return timezone.localtime(moment, zone)
-    except OverflowError:
-        return moment
+def error_line(error_type: str, error: str) -> str:
+    """``"RatesUnavailable: no answer"``: an error's type without its module, and its text, where known."""
+    return f"{error_type.rpartition('.')[2]}: {error}".rstrip(": ") if error_type else error
 
 
-def exact(moment: datetime, zone: ZoneInfo) -> str:
-    """``"Wed 18 Nov 2026, 10:45:00 CET (Europe/Paris)"``: to the second, comparable with logs."""
-    text = _formatted(moment, zone, pgettext("date format", "D j M Y, H:i:s T"), get_language())
-    return text if zone.key in text else f"{text} ({zone.key})"
+def unbroken(label: str) -> str:
+    """The label of a schedule with no line break in a time: ``2 PM`` stays together."""
+    return re.sub(r"(?<=\d) (?=[AP]M\b)", NO_BREAK_SPACE, label)
 
 
-def short(moment: datetime, zone: ZoneInfo) -> str:
-    """``"Wed 18 Nov 2026, 10:45 CET"``."""
-    return _formatted(moment, zone, pgettext("date format", "D j M Y, H:i T"), get_language())
+def declared_schedule(default: CodeDefault | None) -> str:
+    """The schedule that code declares, in plain words; empty where none does, or none that can be read."""
+    declared = default.declared if default and isinstance(default.declared, dict) else {}
+    schedule, spread = declared.get("schedule"), declared.get("spread")
+    if not isinstance(schedule, str):
+        return ""
+    within = timedelta(seconds=spread) if isinstance(spread, int | float) else None
+    return spread_label(text_label(schedule), within)
 
 
-def clock(moment: datetime, zone: ZoneInfo) -> str:
-    """``"10:45:00"``."""
-    return _formatted(moment, zone, pgettext("date format", "H:i:s"), get_language())
-
-
-@lru_cache(maxsize=4096)
-def _formatted(moment: datetime, zone: ZoneInfo, pattern: str, language: str | None) -> str:
-    return date_format(in_zone(moment, zone), pattern)
-
-
-def clock_of_day(moment: datetime, now: datetime, zone: ZoneInfo) -> str:
-    """``"10:45:00"``, with the day when it is not that of ``now``: ``"18 Nov, 10:45:00"``."""
-    return _with_day(clock(moment, zone), moment, now, zone)
-
-
-def minute_of_day(moment: datetime, now: datetime, zone: ZoneInfo) -> str:
-    """The same to the minute: ``"10:45"``."""
-    text = _formatted(moment, zone, pgettext("date format", "H:i"), get_language())
-    return _with_day(text, moment, now, zone)
-
-
-def _with_day(text: str, moment: datetime, now: datetime, zone: ZoneInfo) -> str:
-    is_today = in_zone(moment, zone).date() == in_zone(now, zone).date()
-    return text if is_today else f"{day(moment, zone)}, {text}"
-
-
-def day(moment: datetime, zone: ZoneInfo) -> str:
-    """``"18 Nov"``, with the year when it is another one than now's."""
-    local = in_zone(moment, zone)
-    this_year = local.year == timezone.localtime(timezone=zone).year
-    formats = pgettext("date format", "j M"), pgettext("date format", "j M Y")
-    return date_format(local, formats[0] if this_year else formats[1])
+def whole(value: int) -> str:
+    """A whole number with its thousands apart: ``"1,439"``."""
+    return str(number_format(value, force_grouping=True))
 
 
 def number(value: float, digits: int) -> str:
     """A number with that many decimals, in the active language's notation."""
     return number_format(round(value, digits), decimal_pos=digits)
+
+
+def and_more(text: str, more: int) -> str:
+    """``"purge, report and 10 more"``; the text alone where there are no more."""
+    if more <= 0:
+        return text
+    sentence = ngettext("%(some)s and %(n)s more", "%(some)s and %(n)s more", more)
+    return sentence % {"some": text, "n": whole(more)}

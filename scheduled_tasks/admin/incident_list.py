@@ -8,7 +8,6 @@ from urllib.parse import urlencode
 
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, QueryDict
-from django.template.response import TemplateResponse
 from django.utils.functional import Promise
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
@@ -23,11 +22,15 @@ from .context import machinery_of, page_context
 from .incident_row import IncidentRow
 from .incident_story import told_text
 from .permissions import requires
+from .responses import live, version_of
 from .run import whole_number
 from .run_list import newest_page
 
 if TYPE_CHECKING:
     from .incidents import IncidentAdmin
+
+TEMPLATE = "admin/scheduled_tasks/incident_list.html"
+FRAGMENT = "admin/scheduled_tasks/_incident_list.html"
 
 MOST_OWNERS = 20
 """Owners that are offered as a filter."""
@@ -95,24 +98,29 @@ class IncidentFilters:
 def show_incidents(
     model_admin: IncidentAdmin, request: HttpRequest, extra_context: dict[str, Any] | None = None
 ) -> HttpResponse:
-    """Every incident, newest first, under the filters of the address."""
+    """Every incident, newest first, under the filters of the address; the script keeps it up to date."""
     visible = model_admin.get_queryset(request)
     filters, now = IncidentFilters(request.GET, _owners(visible)), machinery_of(request).now
     before, after = (whole_number(request.GET.get(name, "")) for name in ("before", "after"))
     incidents = filters.apply(visible).order_by("-pk").prefetch_related("notices")
     found, has_newer, has_older = newest_page(incidents, before, after)
     untold, zone = why_untold(found, now), schedules.current_zone()
+    rows = [IncidentRow(each, zone, now, told_text(each, untold.get(each.pk, ""))) for each in found]
+    newer = filters.link(after=found[0].pk) if has_newer and found else ""
+    older = filters.link(before=found[-1].pk) if has_older and found else ""
+    shared = page_context(model_admin, request)
     context = {
-        **page_context(model_admin, request),
+        **shared,
         "title": _("Incidents"),
         "filters": filters,
-        "rows": [IncidentRow(each, zone, now, told_text(each, untold.get(each.pk, ""))) for each in found],
-        "newer": filters.link(after=found[0].pk) if has_newer and found else "",
-        "older": filters.link(before=found[-1].pk) if has_older and found else "",
+        "rows": rows,
+        "newer": newer,
+        "older": older,
         "alert_owners": sorted({DEFAULT, *map(str, settings.ALERTS)}),
+        "version": version_of(shared, filters.choices, newer, older, *(row.key for row in rows)),
         **(extra_context or {}),
     }
-    return TemplateResponse(request, "admin/scheduled_tasks/incident_list.html", context)
+    return live(request, TEMPLATE, FRAGMENT, context)
 
 
 def _owners(incidents: QuerySet[Incident]) -> list[str]:

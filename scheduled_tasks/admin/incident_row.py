@@ -8,11 +8,12 @@ from zoneinfo import ZoneInfo
 
 from django.utils.functional import cached_property
 from django.utils.translation import gettext as _
-from django.utils.translation import ngettext
+from django.utils.translation import ngettext, pgettext
 
+from .. import moments
 from ..alerts.sentences import name_of
 from ..models import Closing, Incident, IncidentKind, word_of
-from ..operations import MuteSpan
+from ..operations import MuteSpan, handling_token
 from . import formats
 from .badges import Moment, StatusBadge
 
@@ -42,6 +43,20 @@ class IncidentRow:
         self.kind = word_of(IncidentKind, incident.kind)
         self.note: str = incident.note
         self.since = Moment.of(incident.opened_at, now, zone)
+        at = incident.acknowledged_at
+        self.acknowledged_at = Moment.of(at, now, zone) if at else None
+
+    @property
+    def key(self) -> tuple[object, ...]:
+        """What is shown of it, besides the time that passes."""
+        incident = self.incident
+        row = self.pk, self.title, self.status, self.closing, incident.closed_at, incident.owner, self.opened
+        return *row, incident.run_count, self.acknowledged, self.note, self.muted, self.told, self.token
+
+    @cached_property
+    def token(self) -> str:
+        """See :func:`.operations.handling_token`."""
+        return handling_token(self.incident)
 
     @property
     def status(self) -> StatusBadge:
@@ -51,7 +66,8 @@ class IncidentRow:
             return StatusBadge("ok" if tone == "ok" else "skipped", tone, self.closing)
         if self.is_muted:
             return StatusBadge("muted", "off", _("Muted"))
-        return StatusBadge("incident", "off" if self.is_acknowledged else "bad", _("Open"))
+        tone = "off" if self.is_acknowledged else "bad"
+        return StatusBadge("incident", tone, pgettext("an incident", "Open"))
 
     @property
     def closing(self) -> str:
@@ -62,7 +78,7 @@ class IncidentRow:
     @property
     def opened(self) -> str:
         """``"13:02:11"``, with the day when it is not today."""
-        return formats.clock_of_day(self.incident.opened_at, self.now, self.zone)
+        return moments.clock_of_day(self.incident.opened_at, self.now, self.zone)
 
     @property
     def counts_since(self) -> str:
@@ -95,7 +111,7 @@ class IncidentRow:
             return ""
         if self.incident.muted_for_good or self.incident.muted_until is None:
             return _("Muted until resolved by %(name)s") % {"name": self.incident.muted_by}
-        until = formats.minute_of_day(self.incident.muted_until, self.now, self.zone)
+        until = moments.minute_of_day(self.incident.muted_until, self.now, self.zone)
         return _("Muted until %(time)s by %(name)s") % {"time": until, "name": self.incident.muted_by}
 
     @property
@@ -104,14 +120,14 @@ class IncidentRow:
         found = []
         for span in MuteSpan:
             until = span.until(self.now)
-            exact = formats.short(until, self.zone) if until else _("Until it is resolved")
+            exact = moments.short(until, self.zone) if until else _("Until it is resolved")
             found.append((span.value, str(span.label), exact))
         return found
 
     @property
     def sentence(self) -> str:
         """All of it in words: what, since when, acknowledged by whom, muted until when."""
-        since = formats.minute_of_day(self.incident.opened_at, self.now, self.zone)
+        since = moments.minute_of_day(self.incident.opened_at, self.now, self.zone)
         text = _("%(incident)s, open since %(time)s") % {"incident": self.kind, "time": since}
         acknowledged = ": ".join(filter(None, (self.acknowledged, self.note)))
         return ". ".join(filter(None, (text, acknowledged, self.muted)))

@@ -10,27 +10,27 @@ from zoneinfo import ZoneInfo
 from django.contrib.admin.utils import unquote
 from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse
-from django.template.response import TemplateResponse
 from django.utils.functional import cached_property
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
-from .. import schedules
+from .. import moments, schedules
 from ..access import Action
 from ..incidents.notices import Untold
 from ..incidents.untold import why_untold
 from ..models import Incident, Notice, NoticeEvent, NoticeState, ScheduledTask, TaskRun, word_of
-from . import formats
 from .badges import Moment, StatusBadge
-from .context import LONGEST_KEY, admin_url, machinery_of, page_context
+from .context import admin_url, machinery_of, page_context
 from .incident_row import IncidentRow
-from .permissions import AccessAdmin, requires
+from .permissions import LONGEST_KEY, AccessAdmin, requires
+from .responses import live, version_of
 from .run import RunRow, as_listed
 
 if TYPE_CHECKING:
     from .incidents import IncidentAdmin
 
 TEMPLATE = "admin/scheduled_tasks/incident.html"
+FRAGMENT = "admin/scheduled_tasks/_incident.html"
 
 NOTICE_GLYPHS: Mapping[str, tuple[str, str]] = {
     NoticeState.SENT: ("ok", "ok"),
@@ -52,9 +52,9 @@ def show_incident(
     form_url: str = "",
     extra_context: dict[str, Any] | None = None,
 ) -> HttpResponse:
-    """One incident on a page of its own."""
+    """One incident on a page of its own, which the script keeps up to date."""
     context = {**story_context(model_admin, request, unquote(object_id)), **(extra_context or {})}
-    return TemplateResponse(request, TEMPLATE, context)
+    return live(request, TEMPLATE, FRAGMENT, context)
 
 
 def incident_or_404(model_admin: AccessAdmin, request: HttpRequest, pk: object) -> Incident:
@@ -78,7 +78,14 @@ def story_context(model_admin: AccessAdmin, request: HttpRequest, pk: object) ->
     incident, now = incident_or_404(model_admin, request, pk), machinery_of(request).now
     story = Story(incident, now, runs_of(model_admin, request, incident))
     shared = page_context(model_admin, request)
-    return {**shared, "title": story.title, "incident": story, "page_url": story_url(model_admin, pk)}
+    return {
+        **shared,
+        "title": story.title,
+        "incident": story,
+        "can_change": model_admin.may_with(request, Action.CHANGE, incident.pk),
+        "page_url": story_url(model_admin, pk),
+        "version": version_of(shared, *story.key),
+    }
 
 
 def runs_of(model_admin: AccessAdmin, request: HttpRequest, incident: Incident) -> dict[int, TaskRun]:
@@ -100,7 +107,7 @@ class NoticeRow:
     def __init__(self, notice: Notice, zone: ZoneInfo, now: datetime) -> None:
         at = notice.sent_at or notice.created_at
         self.at = Moment.of(at, now, zone)
-        self.clock = formats.clock_of_day(at, now, zone)
+        self.clock = moments.clock_of_day(at, now, zone)
         self.event = word_of(NoticeEvent, notice.event)
         self.channel = notice.label
         self.error = notice.error
@@ -109,7 +116,12 @@ class NoticeRow:
         self.attempts = notice.attempts
         self.retry = ""
         if notice.state == NoticeState.WAITING and notice.attempts and notice.due_at:
-            self.retry = formats.clock_of_day(notice.due_at, now, zone)
+            self.retry = moments.clock_of_day(notice.due_at, now, zone)
+
+    @property
+    def key(self) -> tuple[object, ...]:
+        """All that is shown of it."""
+        return self.clock, self.event, self.channel, self.state, self.attempts, self.retry, self.error
 
 
 class Story(IncidentRow):
@@ -125,6 +137,13 @@ class Story(IncidentRow):
     def task(self) -> ScheduledTask | None:
         """The task that has the trouble, while there is one."""
         return self.incident.task_or_none
+
+    @property
+    def key(self) -> tuple[object, ...]:
+        """See :attr:`.IncidentRow.key`."""
+        runs = [(name, row.pk, row.status, row.text) for name, row in self.shown_runs]
+        notices = [notice.key for notice in self.notices]
+        return *super().key, self.untold, self.task and self.task.pk, self.runbook, runs, notices
 
     @property
     def runbook(self) -> str:

@@ -11,11 +11,17 @@ from django.urls import URLPattern
 
 from ..access import Action, allowed
 from ..models import Incident, ScheduledTask
-from .incident_changes import acknowledge_incident, mute_incident, send_test_alert, unmute_incident
+from .context import only_visible_tasks
+from .incident_changes import (
+    acknowledge_incident,
+    mute_incident,
+    send_test_alert,
+    unacknowledge_incident,
+    unmute_incident,
+)
 from .incident_list import show_incidents
 from .incident_story import show_incident
 from .permissions import AccessAdmin, Views
-from .tasks import ScheduledTaskAdmin
 
 
 @admin.register(Incident)
@@ -29,6 +35,7 @@ class IncidentAdmin(AccessAdmin):
         views: Views = {
             "test/": ("test", send_test_alert),
             "<int:pk>/acknowledge/": ("acknowledge", acknowledge_incident),
+            "<int:pk>/unacknowledge/": ("unacknowledge", unacknowledge_incident),
             "<int:pk>/mute/": ("mute", mute_incident),
             "<int:pk>/unmute/": ("unmute", unmute_incident),
         }
@@ -44,11 +51,11 @@ class IncidentAdmin(AccessAdmin):
     def get_queryset(self, request: HttpRequest) -> QuerySet[Incident]:
         """The machinery's, and those of tasks that the tasks' own admin lets this user see."""
         incidents: QuerySet[Incident] = super().get_queryset(request)
-        tasks = self._task_admin()
-        if tasks is None or type(tasks).get_queryset is ScheduledTaskAdmin.get_queryset:
-            return incidents
-        visible = tasks.get_queryset(request).order_by().values("pk")
-        return incidents.filter(Q(task__isnull=True) | Q(task__in=visible))
+        tasks = only_visible_tasks(self, request)
+        return incidents if tasks is None else incidents.filter(self.about(tasks))
+
+    def about(self, tasks: Any) -> Q:
+        return Q(task__isnull=True) | Q(task__in=tasks)
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False

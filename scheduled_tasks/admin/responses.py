@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from django.contrib import messages
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http import HttpRequest, HttpResponse, HttpResponseNotModified, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.utils.html import format_html
 from django.utils.http import url_has_allowed_host_and_scheme
 from django.utils.safestring import SafeString
+from django.utils.translation import get_language
+from django.utils.translation import gettext as _
 
+from ..access import Action
 from ..operations import Refused
-from ..reading.tasks import listed_tasks
-from .context import fragment_context, list_url, machinery_of, run_link, visible_tasks
-from .permissions import AccessAdmin
-from .row import TaskRow
+from ..reading.version import digest
+from ..schedules import current_zone
+from .context import admin_url, fragment_context, list_url, run_link, task_rows, visible_tasks
+from .permissions import AccessAdmin, logged_changes
 
 CHANGES = "admin/scheduled_tasks/_changes.html"
 
@@ -29,20 +32,57 @@ class Toast:
     text: str
     link: tuple[str, str] | None = None
     is_error: bool = False
-    about: int | None = None
-    """The task whose state it tells: it takes the place of an earlier one about it."""
+    about: int | str | None = None
+    """Whose state it tells, a task's id or another name: it takes the place of an earlier one about it."""
+    undo: tuple[str, str] | None = None
+    """The address that undoes the change, and what it is sent as ``entry``."""
+    id: str = ""
+    """The element's id: an answer with another text for it changes the message in its place."""
+    url: str = ""
+    """Where the page's script asks for that text, with ``version`` as the one it has; empty at the end."""
+    version: str = ""
 
     @property
     def html(self) -> SafeString:
-        """The text, escaped, with its link."""
-        if self.link is None:
-            return format_html("{}", self.text)
-        return format_html('{} <a class="st-link" href="{}">{}</a>', self.text, *self.link)
+        """The text, escaped, with its link and its button. The button's form is on every page."""
+        parts = [format_html("{}", self.text)]
+        if self.link is not None:
+            parts.append(format_html('<a class="st-link" href="{}">{}</a>', *self.link))
+        if self.undo is not None:
+            button = (
+                '<button class="st-link" form="st-act" formaction="{}" name="entry" value="{}">{}</button>'
+            )
+            parts.append(format_html(button, *self.undo, _("Undo")))
+        return SafeString(" ".join(parts))
+
+
+def with_undo(model_admin: AccessAdmin, request: HttpRequest, toast: Toast) -> Toast:
+    """The message with a button that undoes all that this request has changed."""
+    entries = logged_changes(request)
+    if toast.is_error or not entries or not model_admin.may(request, Action.CHANGE):
+        return toast
+    address = admin_url(model_admin, "scheduled_tasks_scheduledtask_restore")
+    return replace(toast, undo=(address, ",".join(map(str, entries))))
 
 
 def from_script(request: HttpRequest) -> bool:
     """Whether the page's script asks, and wants fragments."""
     return "ST-Request" in request.headers
+
+
+def version_of(shared: Mapping[str, Any], *shown: object) -> str:
+    """The version of a part of a page: moves with all that is ``shown``, and with whom it is shown to."""
+    who = get_language(), current_zone(), shared["rights"], shared["tasks_url"]
+    return f'"{digest(*who, *shown)}"'
+
+
+def live(request: HttpRequest, page: str, fragment: str, context: Mapping[str, Any]) -> HttpResponse:
+    """A page, or for the script its fragment alone; 304 when the script has this ``version`` of it."""
+    if not from_script(request):
+        return TemplateResponse(request, page, {**context})
+    if request.headers.get("If-None-Match") == context["version"]:
+        return HttpResponseNotModified(headers={"ETag": context["version"]})
+    return TemplateResponse(request, fragment, {**context})
 
 
 def redirect_back(request: HttpRequest, fallback: str, toasts: Sequence[Toast]) -> HttpResponse:
@@ -60,6 +100,7 @@ def changed(
     model_admin: AccessAdmin, request: HttpRequest, pk: int, toast: Toast, *, status: int = 200, **more: Any
 ) -> HttpResponse:
     """The task's row as it is now, with a message: as fragments, or on the page the form came from."""
+    toast = with_undo(model_admin, request, toast)
     if not from_script(request):
         return redirect_back(request, list_url(model_admin), [toast])
     return row_fragments(model_admin, request, [pk], [toast], status=status, **more)
@@ -82,7 +123,7 @@ def row_fragments(
 ) -> HttpResponse:
     """Rows of tasks as they are now, or their removal, and messages."""
     tasks = visible_tasks(model_admin, request).filter(pk__in=pks)
-    rows = [TaskRow(task) for task in listed_tasks(tasks, machinery_of(request))]
+    rows = task_rows(model_admin, request, tasks)
     context = {
         **fragment_context(model_admin, request),
         "toasts": toasts,

@@ -1,12 +1,10 @@
-"""One run: as a list shows it, in full, and what a person can do to it."""
+"""One run: as a list shows it, and in full."""
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
-from functools import partial
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 from zoneinfo import ZoneInfo
@@ -14,24 +12,24 @@ from zoneinfo import ZoneInfo
 from django.contrib.admin.utils import unquote
 from django.db.models import QuerySet
 from django.db.models.functions import Left
-from django.db.transaction import non_atomic_requests
 from django.http import Http404, HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
+from django.utils.functional import cached_property
 from django.utils.translation import gettext as _
 from django.utils.translation import pgettext
 
-from .. import links, operations, schedules
+from .. import links, moments, schedules
 from ..access import Action
 from ..conf import settings
-from ..models import TaskRun
-from ..models.flags import FAILURES
-from ..operations import Refused
+from ..models import FAILURES, TaskRun
+from ..operations.missed_runs import NOT_RUN, can_run_later
 from . import formats
 from .badges import TRIGGER_ICONS, StatusBadge, started_by
-from .context import LONGEST_KEY, fragment_context, list_url, machinery_of, page_context, run_link
-from .forms import celery_id
-from .permissions import requires
-from .responses import CHANGES, Toast, from_script, redirect_back
+from .context import fragment_context, machinery_of, page_context
+from .permissions import LONGEST_KEY, requires
+from .responses import from_script
+from .run_attempts import RelatedRun, attempts, related_runs
+from .traceback_frames import own_frames, styled
 
 if TYPE_CHECKING:
     from .runs import TaskRunAdmin
@@ -42,7 +40,7 @@ NOTABLE_LAG = timedelta(seconds=10)
 LINE = 300
 """Characters of an error that a list reads; the run's own page has all of it."""
 
-HEAVY = ("args", "kwargs", "error", "traceback", "log", "progress")
+HEAVY = ("attempt_log", "args", "kwargs", "error", "traceback", "log", "progress")
 """Columns that a list does not read."""
 
 LOGGED = re.compile(r"\d\d:\d\d:\d\d (\w*)")
@@ -67,29 +65,51 @@ def as_listed(runs: QuerySet[TaskRun]) -> QuerySet[TaskRun]:
 class RunRow:
     """One run as a list shows it, with times in ``zone``.
 
-    ``full`` is the run to open in place, if any, and ``runbook`` where its task's runbook is.
+    ``full`` is the run to open in place, if any, and ``runbook`` where its task's runbook is. Its time is
+    when it started, or ``by_queue`` when it was queued, which is the order of lists.
     """
 
     def __init__(
-        self, run: TaskRun, zone: ZoneInfo, now: datetime, full: TaskRun | None = None, *, runbook: str = ""
+        self,
+        run: TaskRun,
+        zone: ZoneInfo,
+        now: datetime,
+        full: TaskRun | None = None,
+        *,
+        runbook: str = "",
+        by_queue: bool = False,
     ) -> None:
         self.run = run
         self.pk = run.pk
         self.id = str(run.pk)
         self.zone = zone
         self.details = RunDetails(full, zone, now, runbook) if full else None
-        at = run.started_at or run.scheduled_for or run.queued_at
+        at = run.queued_at if by_queue else run.started_at or run.scheduled_for or run.queued_at
         self.iso = at.isoformat()
-        self.started = formats.clock_of_day(at, now, zone)
-        self.relative = formats.relative(at, now)
-        self.exact = formats.exact(at, zone)
+        self.started = moments.clock_of_day(at, now, zone)
+        is_today = moments.in_zone(at, zone).date() == moments.in_zone(now, zone).date()
+        self.relative = formats.relative(at, now) if is_today else ""  # beside a date there is no room
+        self.exact = moments.exact(at, zone)
         self.since = run.started_at.isoformat() if run.is_open and run.started_at else ""
         self.status = StatusBadge.of_run(run.status)
-        self.trigger = started_by(run.trigger, run.actor)
+        self.trigger = started_by(run.trigger, run.actor if run.celery_id else "")
         self.trigger_icon = TRIGGER_ICONS.get(run.trigger, "")
         self.duration = formats.duration(run.duration)
         self.lag = run.lag if run.lag is not None and run.lag >= NOTABLE_LAG else None
-        self.reason = run.reason_text
+        self.reason = " ".join(filter(None, (run.reason_text, self._ticks(now), self._run_later())))
+
+    def _ticks(self, now: datetime) -> str:
+        """How many ticks a row stands for, when several."""
+        run = self.run
+        if run.tick_count < 2 or run.scheduled_until is None:
+            return ""
+        last = moments.clock_of_day(run.scheduled_until, now, self.zone)
+        return _("%(n)s scheduled times, the last one at %(time)s.") % {"n": run.tick_count, "time": last}
+
+    def _run_later(self) -> str:
+        """Who had the ticks run later, of a row whose ticks did not run at their time."""
+        is_later = self.run.status in NOT_RUN and self.run.celery_id is None and self.run.actor
+        return _("Run later by %(name)s.") % {"name": self.run.actor} if is_later else ""
 
     @property
     def lateness(self) -> str:
@@ -116,9 +136,7 @@ class RunRow:
     def text(self) -> str:
         """The error, the reason or the plain summary, in one line."""
         error: str = self.run.error_head  # type: ignore[attr-defined] # of as_listed()
-        if self.run.error_type:
-            return f"{self.run.error_type.rpartition('.')[2]}: {error}".rstrip(": ")
-        return error or self.reason or self.plain_summary
+        return formats.error_line(self.run.error_type, error) or self.reason or self.plain_summary
 
     @property
     def is_reason(self) -> bool:
@@ -136,11 +154,25 @@ class RunDetails(RunRow):
         self.runbook = runbook if is_bad else ""
 
     @property
-    def traceback_lines(self) -> NamedTexts:
-        """``(css class, line)``: where it went is quiet, what it was is coloured."""
-        *lines, last = self.run.traceback.rstrip().split("\n")
-        quiet = ("Traceback", "  File ")
-        return [*(("q" if line.startswith(quiet) else "", line) for line in lines), ("e", last)]
+    def can_run_later(self) -> bool:
+        """Whether its ticks can be run now."""
+        return can_run_later(self.run)
+
+    @property
+    def tracebacks(self) -> list[NamedTexts]:
+        """The traceback, and where that can be folded the project's own frames of it: styled lines."""
+        texts = (self.run.traceback, own_frames(self.run.traceback))
+        return [styled(text) for text in texts if text]
+
+    @property
+    def attempts(self) -> NamedTexts:
+        """See :func:`.run_attempts.attempts`."""
+        return attempts(self.run, self._clock)
+
+    @cached_property
+    def related(self) -> list[RelatedRun]:
+        """See :func:`.run_attempts.related_runs`. Up to two statements."""
+        return related_runs(self.run)
 
     @property
     def log_parts(self) -> NamedTexts:
@@ -160,20 +192,24 @@ class RunDetails(RunRow):
         run = self.run
         found = [
             (_("Scheduled for"), run.scheduled_for),
+            (_("Scheduled until"), run.scheduled_until if run.tick_count > 1 else None),
             (_("Queued"), run.queued_at),
             (_("Started"), run.started_at),
             (_("Finished"), run.finished_at),
         ]
         (first_name, first), *others = [(name, at) for name, at in found if at]
         return [
-            (first_name, formats.exact(first, self.zone)),
+            (first_name, moments.exact(first, self.zone)),
             *((name, self._time_after(first, at)) for name, at in others),
         ]
 
     def _time_after(self, first: datetime, at: datetime) -> str:
-        if formats.in_zone(at, self.zone).date() != formats.in_zone(first, self.zone).date():
-            return formats.exact(at, self.zone)
-        return f"{formats.clock(at, self.zone)}.{at.microsecond // 1000:03}"
+        if moments.in_zone(at, self.zone).date() != moments.in_zone(first, self.zone).date():
+            return moments.exact(at, self.zone)
+        return self._clock(at)
+
+    def _clock(self, at: datetime) -> str:
+        return f"{moments.clock(at, self.zone)}.{at.microsecond // 1000:03}"
 
     @property
     def facts(self) -> NamedTexts:
@@ -181,10 +217,10 @@ class RunDetails(RunRow):
         run = self.run
         return _known(
             (_("Trigger"), self.trigger if run.actor else ""),
+            (_("Spread by"), formats.duration(run.spread)),
             (_("Started late by"), formats.duration(self.lag)),
             (_("Queue wait"), formats.duration(run.queue_wait)),
             (_("Duration"), self.duration),
-            (_("Attempts"), str(run.attempts) if run.attempts > 1 else ""),
             (_("Delivered"), _("more than once by the broker") if run.redelivered else ""),
             (_("Worker"), run.worker),
             (_("Process id"), str(run.pid or "")),
@@ -213,8 +249,8 @@ class RunDetails(RunRow):
             "started_at": _in_utc(run.started_at),
             "finished_at": _in_utc(run.finished_at),
         }
-        chosen = settings.RUN_LINKS if isinstance(settings.RUN_LINKS, Mapping) else {}
-        found = ((str(label), template) for label, template in chosen.items() if isinstance(template, str))
+        chosen = settings.RUN_LINKS.items()
+        found = ((str(label), template) for label, template in chosen if isinstance(template, str))
         return _known(*((label, links.filled(template, values)) for label, template in found))
 
 
@@ -239,7 +275,7 @@ def show_run(
     extra_context: dict[str, Any] | None = None,
 ) -> HttpResponse:
     """One run in full: a page of its own, or the body of a row for the script."""
-    run = _run_or_404(model_admin, request, unquote(object_id))
+    run = run_or_404(model_admin, request, unquote(object_id))
     task = run.task_or_none
     zone = schedules.zone(task) if task else schedules.current_zone()
     shared = fragment_context if from_script(request) else page_context
@@ -248,48 +284,17 @@ def show_run(
         "title": str(run),
         "details": RunDetails(run, zone, machinery_of(request).now, task.state.runbook_url if task else ""),
         "task": task,
+        "can_run": model_admin.may_with(request, Action.RUN, run.pk),
         **(extra_context or {}),
     }
     template = "_run_body.html" if from_script(request) else "run.html"
     return TemplateResponse(request, f"admin/scheduled_tasks/{template}", context)
 
 
-@non_atomic_requests
-@requires(Action.RUN, method="POST")
-def retry_run(model_admin: TaskRunAdmin, request: HttpRequest, pk: int) -> HttpResponse:
-    """Run the same again, once for each key in the form's ``run``."""
-    actor, new_id = model_admin.actor(request), celery_id(request.POST.get("run", ""))
-    retry = partial(operations.retry, pk, actor=actor, celery_id=new_id)
-    return _answer(model_admin, request, pk, retry, _("%(name)s is queued again."))
-
-
-@non_atomic_requests
-@requires(Action.RUN, method="POST")
-def cancel_run(model_admin: TaskRunAdmin, request: HttpRequest, pk: int) -> HttpResponse:
-    """Cancel a run that waits; stop one that is under way, where its worker can."""
-    cancel = partial(operations.cancel, pk, actor=model_admin.actor(request))
-    return _answer(model_admin, request, pk, cancel, _("The run of %(name)s is being cancelled."))
-
-
-def _answer(
-    model_admin: TaskRunAdmin, request: HttpRequest, pk: int, do: Callable[[], TaskRun], told: str
-) -> HttpResponse:
-    """Do something to a run and say how that went: by a toast, or a message on the way back."""
-    _run_or_404(model_admin, request, str(pk))
-    try:
-        run = do()
-    except Refused as refusal:
-        toast = Toast(str(refusal), run_link(model_admin, refusal.run), is_error=True)
-    else:
-        toast = Toast(told % {"name": run.name}, run_link(model_admin, run))
-    if from_script(request):
-        status = 409 if toast.is_error else 200
-        return TemplateResponse(request, CHANGES, {"toasts": [toast]}, status=status)
-    return redirect_back(request, list_url(model_admin), [toast])
-
-
-def _run_or_404(model_admin: TaskRunAdmin, request: HttpRequest, pk: str) -> TaskRun:
-    run: TaskRun | None = model_admin.get_queryset(request).filter(pk=whole_number(pk)).first()
+def run_or_404(model_admin: TaskRunAdmin, request: HttpRequest, pk: str) -> TaskRun:
+    """The run. Raises Http404 when this request may see no such."""
+    number = whole_number(pk)
+    run = None if number is None else model_admin.get_queryset(request).filter(pk=number).first()
     if run is None:
         raise Http404(_("This run no longer exists."))
     return run

@@ -5,17 +5,21 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import lru_cache
 from math import sqrt
+from typing import NamedTuple
+from zoneinfo import ZoneInfo
 
 from django.utils.html import format_html
 from django.utils.safestring import SafeString, mark_safe
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
+from .. import moments
 from ..models import OPEN, Status, word_of
 from ..reading.recent_runs import RECENT_RUNS, RecentRun
+from . import formats
 
 SHORT = 3
 """Pixels: the shortest bar."""
@@ -119,6 +123,31 @@ def chart(runs: Sequence[RecentRun], lines: Sequence[tuple[timedelta, str]], spo
         marks,
         texts,
     )
+
+
+class BarTip(NamedTuple):
+    """What one bar is: when, status and duration; the beginning of the error or the reason."""
+
+    run_id: str
+    what: str
+    cause: str
+
+
+def tips(runs: Sequence[RecentRun], now: datetime, zone: ZoneInfo) -> list[BarTip]:
+    """What each bar of these runs is, oldest first; ``runs`` come newest first."""
+    found = []
+    for run in reversed(runs):
+        started = moments.clock_of_day(run.started_at or run.queued_at, now, zone)
+        what = " · ".join(
+            filter(None, (started, word_of(Status, run.status), formats.duration(run.duration)))
+        )
+        found.append(BarTip(str(run.id), what, run_cause(run)))
+    return found
+
+
+def run_cause(run: RecentRun) -> str:
+    """The beginning of a run's error, or else its reason."""
+    return formats.error_line(run.error_type, run.error) or run.reason_text
 
 
 def spoken(runs: Sequence[RecentRun]) -> str:

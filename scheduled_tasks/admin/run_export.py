@@ -19,7 +19,7 @@ from ..access import Action
 from ..models import TaskRun, database_now
 from ..reasons import Reason
 from .permissions import requires
-from .run_list import list_filters
+from .run_filters import list_filters
 
 if TYPE_CHECKING:
     from .runs import TaskRunAdmin
@@ -47,7 +47,7 @@ FORMULA_WITHIN = re.compile(rf"([;\t\r\n](?:(?![\t\r\n])(?:{BLANK}))*)(?=[{FORMU
 @requires(Action.VIEW, method="GET")
 def export_runs(model_admin: TaskRunAdmin, request: HttpRequest) -> StreamingHttpResponse:
     """Every run under the list's filters as a file: ``format`` is ``csv`` or ``json``."""
-    runs = _runs(list_filters(request).apply(model_admin.get_queryset(request), database_now()))
+    runs = _runs(list_filters(model_admin, request).apply(model_admin.get_queryset(request), database_now()))
     kind = "json" if request.GET.get("format") == "json" else "csv"
     lines, content_type = (_json(runs), "application/json") if kind == "json" else (_csv(runs), "text/csv")
     content = _awaited(lines) if isinstance(request, ASGIRequest) else lines

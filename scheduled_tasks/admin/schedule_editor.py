@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.utils.translation import gettext as _
 
 from .. import schedules
 from ..access import Action
-from ..operations import AuditEntry, Conflict, Event, Refused, schedule_token
+from ..operations import AuditEntry, Conflict, Event, Refused, left_so, schedule_token
+from ..typed_moments import InvalidMoment
 from .conflicts import newest_entry
-from .context import beat_url, page_context, task_or_404
-from .forms import ScheduleForm, schedule_form
+from .context import page_context, task_or_404
+from .forms import ScheduleForm
 from .permissions import AccessAdmin, requires
 from .responses import CHANGES, Toast, changed, from_script
 from .row import TaskRow
+from .schedule_kinds import filled, schedule_form
 
 PAGE = "admin/scheduled_tasks/schedule.html"
 FRAGMENT = "admin/scheduled_tasks/_editor.html"
@@ -25,8 +29,10 @@ PREVIEW = "admin/scheduled_tasks/_preview.html"
 def edit_schedule(model_admin: AccessAdmin, request: HttpRequest, pk: int) -> HttpResponse:
     """The schedule editor: a row of the list for the script, a page of its own without it."""
     task = task_or_404(model_admin, request, pk)
-    if not task.editable:
-        return _lead_to_beat(model_admin, request, task)
+    if "fill" in request.POST:
+        form = schedule_form(task.task, task.now, filled(request.POST))
+        form.errors.clear()  # nobody has tried to save it
+        return _show(model_admin, request, task, form)
     if request.method == "POST":
         return _save(model_admin, request, task)
     return _show(model_admin, request, task, schedule_form(task.task, task.now, request.GET))
@@ -37,19 +43,29 @@ def preview(model_admin: AccessAdmin, request: HttpRequest, pk: int) -> HttpResp
     """What a typed schedule means: label, next runs, notices, or the error."""
     task = task_or_404(model_admin, request, pk)
     form = schedule_form(task.task, task.now, request.GET)
-    return TemplateResponse(request, PREVIEW, {"form": form, "task": task})
+    context = {"form": form, "task": task, "skipped": _skipped(task, form)}
+    return TemplateResponse(request, PREVIEW, context)
+
+
+def _skipped(task: TaskRow, form: ScheduleForm) -> set[datetime]:
+    """Those of the form's next runs that a maintenance skips."""
+    covering = task.listed.windows.covering
+    return {moment.at for moment in form.next_runs if covering(task.pk, moment.at)}
 
 
 def _save(model_admin: AccessAdmin, request: HttpRequest, task: TaskRow) -> HttpResponse:
     """Save what the editor sent; refused, the typed text stays in the editor."""
     form = schedule_form(task.task, task.now, request.POST)
+    if form.is_valid() and form.is_unseen:
+        text = _("Not saved yet. This will be stored as %(cron)s: save again to confirm.")
+        return _show(model_admin, request, task, form, refusal=text % {"cron": form.stored_as}, status=422)
     if form.is_valid():
         try:
             saved = form.save(model_admin.actor(request))
         except Conflict as conflict:
             form.compare_with(conflict.task, _conflict_text(conflict))
             return _show(model_admin, request, task, form, refusal=form.conflict, status=409)
-        except Refused as refusal:
+        except (Refused, InvalidMoment) as refusal:
             form.add_error(None, str(refusal))
         else:
             text = _("%(name)s: %(schedule)s.") % {"name": saved.name, "schedule": schedules.label(saved)}
@@ -75,19 +91,11 @@ def _show(
         "title": _("Edit schedule of %(name)s") % {"name": task.name},
         "task": task,
         "form": form,
+        "skipped": _skipped(task, form),
         "toasts": [Toast(refusal, is_error=True, about=task.pk)] if refusal else [],
     }
     fragment = CHANGES if refusal else FRAGMENT
     return TemplateResponse(request, fragment if from_script(request) else PAGE, context, status=status)
-
-
-def _lead_to_beat(model_admin: AccessAdmin, request: HttpRequest, task: TaskRow) -> HttpResponse:
-    """Say what a solar, clocked or missing schedule is, and where it is edited."""
-    url = beat_url(model_admin, request)
-    link = (f"{url}{task.pk}/change/", _("Edit in django-celery-beat")) if url else None
-    text = _("%(name)s: %(schedule)s. This schedule can only be edited in django-celery-beat's admin.")
-    text %= {"name": task.name, "schedule": task.label}
-    return changed(model_admin, request, task.pk, Toast(text, link, is_error=True), status=409)
 
 
 def _conflict_text(conflict: Conflict) -> str:
@@ -95,7 +103,8 @@ def _conflict_text(conflict: Conflict) -> str:
     task, schedule = conflict.task, schedule_token(conflict.task)
 
     def made_it_so(entry: AuditEntry) -> bool:
-        return entry.event == Event.RESCHEDULED and entry.params.get("after") == schedule
+        is_put_back = left_so(task, entry, ("schedule", "timezone", "spread"))
+        return is_put_back or (entry.event == Event.RESCHEDULED and entry.params.get("after") == schedule)
 
     person, _entry = newest_entry(task, made_it_so)
     if not person:

@@ -15,17 +15,20 @@ from django.utils.translation import gettext as _
 
 from ..access import Action
 from ..models import OUTCOMES, Status, TaskRun
-from ..reading.recent_runs import RecentRun
 from ..reading.version import digest
 from . import formats
 from .alert_facts import AlertFacts
-from .context import fragment_context, page_context, task_or_404
+from .context import fragment_context, page_context, task_or_404, visible_runs
+from .heat_map import HeatMap
 from .permissions import requires, rights
 from .responses import from_script
 from .row import TaskRow
-from .run import RunRow, as_listed, whole_number
-from .run_bars import chart
-from .run_list import RunFilters
+from .run import RunDetails, RunRow, as_listed, whole_number
+from .run_bars import CHART_RUNS, chart, tips
+from .run_filters import RunFilters
+from .task_history import newest_changes
+from .task_origin import TaskOrigin
+from .task_policies import TaskPolicies
 
 if TYPE_CHECKING:
     from .tasks import ScheduledTaskAdmin
@@ -37,6 +40,8 @@ FARTHEST_PAGE = 10**8
 
 FAR = 10_000
 """Runs before a page that make it a far one."""
+
+NO_ARGUMENTS = ("", "[]", "{}")
 
 FACTS_RUNS = 100
 """Newest runs that success rate, median and 95th percentile speak of."""
@@ -52,18 +57,29 @@ def show_task(
 ) -> HttpResponse:
     """The page of one task, or the drawer for the script; 304 for a drawer that is as it was."""
     task = task_or_404(model_admin, request, unquote(object_id), FACTS_RUNS)
-    history = History(task, request.GET)
-    version = f'"{digest(get_language(), task.key, history.version(), rights(model_admin, request))}"'
-    if from_script(request) and request.headers.get("If-None-Match") == version:
+    history = History(task, request.GET, visible_runs(model_admin, request))
+    policies = TaskPolicies(task.task, task.listed.machinery, task.zone)
+    changes = newest_changes(task.task, task.now, task.zone)
+    logged = [(change.pk, change.restorable) for change in changes]
+    shown = task.key, history.version(), policies.texts, logged
+    version = f'"{digest(get_language(), rights(model_admin, request), *shown)}"'
+    known = request.headers.get("If-None-Match") if from_script(request) else None
+    if known == version:
         return HttpResponseNotModified(headers={"ETag": version})
     shared = fragment_context if from_script(request) else page_context
     context = {
-        **shared(model_admin, request),
+        **shared(model_admin, request, task),
         "title": task.name,
         "task": task,
         "history": history,
-        "facts": facts(task.listed.recent),
+        # It reads 90 days of runs: a refresh keeps the one that is shown.
+        "heat_map": None if known else HeatMap(task.pk, task.now, history.filters),
+        "facts": facts(task),
+        "arguments": [text for text in (task.own_args, task.own_kwargs) if text.strip() not in NO_ARGUMENTS],
         "alerts": AlertFacts(task.listed.state),
+        "policies": policies,
+        "origin": TaskOrigin(task.task),
+        "changes": changes,
         "version": version,
         **(extra_context or {}),
     }
@@ -71,17 +87,33 @@ def show_task(
     return TemplateResponse(request, template, context)
 
 
-class History:
-    """One page of a task's runs under the filters of a query string."""
+@requires(Action.VIEW, method="GET")
+def tell_bars(model_admin: ScheduledTaskAdmin, request: HttpRequest, pk: int) -> HttpResponse:
+    """What each bar of the task's row is, for a person who points at them."""
+    context = {**fragment_context(model_admin, request), "task": task_or_404(model_admin, request, pk)}
+    return TemplateResponse(request, "admin/scheduled_tasks/_told_bars.html", context)
 
-    def __init__(self, task: TaskRow, query: QueryDict) -> None:
+
+class History:
+    """One page of a task's runs under the filters of a query string: the one asked for, or of ``run``."""
+
+    def __init__(self, task: TaskRow, query: QueryDict, visible: QuerySet[TaskRun]) -> None:
         self.filters = RunFilters(query, "status", "period")
-        runs = self.filters.apply(TaskRun.objects.filter(task_id=task.pk), task.now)
-        self.page = _page(as_listed(runs), query.get("page", ""))
-        opened = {whole_number(text) for text in query.getlist("run")} & {run.pk for run in self.page}
-        full = TaskRun.objects.in_bulk(opened)
-        runbook = task.task.state.runbook_url
-        self.rows = [RunRow(run, task.zone, task.now, full.get(run.pk), runbook=runbook) for run in self.page]
+        runs = self.filters.apply(visible.filter(task_id=task.pk), task.now)
+        asked = [number for text in query.getlist("run") if (number := whole_number(text)) is not None]
+        place = query.get("page", "")
+        if asked and not place:
+            place = str(runs.filter(pk__gt=asked[0]).count() // PER_PAGE + 1)
+        self.page = _page(as_listed(runs), place)
+        opened = {*asked} & {run.pk for run in self.page}
+        open_id, runbook = task.open_run_id or 0, task.task.state.runbook_url
+        self.full = visible.in_bulk({*opened, open_id} - {0})
+        self.open_run = RunDetails(self.full[open_id], task.zone, task.now) if open_id in self.full else None
+        """The run that is open, whichever page and filter is shown."""
+        shown = {pk: self.full[pk] for pk in opened & {*self.full}}
+        self.rows = [
+            RunRow(run, task.zone, task.now, shown.get(run.pk), runbook=runbook) for run in self.page
+        ]
 
     @property
     def has_open(self) -> bool:
@@ -95,11 +127,13 @@ class History:
 
     def version(self) -> list[object]:
         """What the list shows, to tell whether it has changed."""
-        opened = [row.details.run for row in self.rows if row.details]
         return [
             self.page.paginator.count,
             *((run.pk, run.status, run.started_at, run.finished_at) for run in self.page),
-            *((run.pk, run.attempts, run.log, run.error, run.summary, run.reason) for run in opened),
+            *(
+                (run.pk, run.attempts, run.log, run.error, run.summary, run.reason)
+                for run in self.full.values()
+            ),
         ]
 
 
@@ -126,9 +160,9 @@ def _last_page(runs: QuerySet[TaskRun], paginator: Paginator[TaskRun]) -> Page[T
     return Page([*runs.reverse()[:rest]][::-1], paginator.num_pages, paginator)
 
 
-def facts(newest: Iterable[RecentRun]) -> dict[str, object]:
-    """What the newest runs that are outcomes say: their number, success in percent, median, p95, a chart."""
-    runs = [run for run in newest if run.status in OUTCOMES]
+def facts(task: TaskRow) -> dict[str, object]:
+    """What the newest runs say whose end is known: their number, success in percent, median, p95, a chart."""
+    runs = [run for run in task.listed.recent if run.status in OUTCOMES - {Status.ELSEWHERE}]
     good = sum(run.status == Status.SUCCEEDED for run in runs)
     found: dict[str, object] = {"runs": len(runs), "success": round(100 * good / len(runs)) if runs else None}
     took = sorted(run.duration for run in runs if run.duration is not None)
@@ -139,4 +173,5 @@ def facts(newest: Iterable[RecentRun]) -> dict[str, object]:
     if len(runs) > 1:
         spoken = _("Duration of the last runs: median %(median)s, 95th percentile %(p95)s.") % texts
         found["chart"] = chart(runs, [(median, texts["median"]), (p95, texts["p95"])], spoken)
+        found["bars"] = tips(runs[:CHART_RUNS], task.now, task.zone)
     return {**found, **texts}

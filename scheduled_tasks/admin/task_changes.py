@@ -15,16 +15,26 @@ from django.utils.translation import gettext as _
 from .. import operations
 from ..access import Action
 from ..declarations.fields import FIELDS
-from ..declarations.validation import ALERT_POLICY
-from ..operations import Refused
+from ..operations import DETAILS, Refused
+from ..validation import ALERT_POLICY
+from .argument_form import AnyArgumentForm, argument_form, refuse_masks, was_sent
 from .context import admin_url, check_visible, page_context, run_link, task_or_404
-from .forms import InvalidArguments, celery_id, read_arguments
+from .forms import celery_id
 from .permissions import AccessAdmin, requires
 from .responses import Toast, changed, from_script, refused
 from .row import TaskRow
+from .run_toast import run_toast
 
 View = Callable[[AccessAdmin, HttpRequest, int], HttpResponse]
 Change = Callable[[AccessAdmin, HttpRequest, int], Toast]
+
+
+class InvalidArguments(ValueError):
+    """What was typed as arguments of a run is none."""
+
+    def __init__(self, task: TaskRow, form: AnyArgumentForm) -> None:
+        super().__init__(task.name)
+        self.task, self.form = task, form
 
 
 def task_change(action: Action) -> Callable[[Change], View]:
@@ -38,7 +48,7 @@ def task_change(action: Action) -> Callable[[Change], View]:
             try:
                 toast = change(model_admin, request, pk)
             except InvalidArguments as error:
-                return _not_changed(model_admin, request, pk, Toast(str(error), is_error=True), status=422)
+                return _run_form(model_admin, request, error.task, error.form, status=422)
             except Refused as refusal:
                 if refusal.code == "gone":
                     return refused(model_admin, request, pk, refusal)
@@ -74,11 +84,24 @@ def set_skip_next(model_admin: AccessAdmin, request: HttpRequest, pk: int) -> To
 
 
 @task_change(Action.CHANGE)
+def follow_policies(model_admin: AccessAdmin, request: HttpRequest, pk: int) -> Toast:
+    """Let the project's policies hold for a task that runs as before this app was installed."""
+    task = operations.follow_policies(pk, actor=model_admin.actor(request))
+    return Toast(_("%(name)s follows the project's policies now.") % {"name": task.name}, about=pk)
+
+
+@task_change(Action.CHANGE)
 def reset_to_default(model_admin: AccessAdmin, request: HttpRequest, pk: int) -> Toast:
-    """Give the task what its code declares; with ``only`` being ``alerts``, of its alerts alone."""
-    fields = ALERT_POLICY if request.POST.get("only") == "alerts" else tuple(FIELDS)
+    """Give the task what its code declares; with ``only`` being ``alerts`` or ``details``, of these alone."""
+    only = request.POST.get("only")
+    fields = {"alerts": ALERT_POLICY, "details": DETAILS}.get(only or "", tuple(FIELDS))
     task = operations.reset(pk, actor=model_admin.actor(request), only=fields)
-    return Toast(_("%(name)s was reset to its code default.") % {"name": task.name}, about=pk)
+    text = _("%(name)s was reset to its code default.")
+    if only == "alerts":
+        text = _("Alerts of %(name)s were reset to their code default.")
+    elif only == "details":
+        text = _("Details of %(name)s were reset to their code default.")
+    return Toast(text % {"name": task.name}, about=pk)
 
 
 @non_atomic_requests
@@ -89,36 +112,59 @@ def run_now(model_admin: AccessAdmin, request: HttpRequest, pk: int) -> Toast:
         pk,
         actor=model_admin.actor(request),
         celery_id=celery_id(request.POST.get("run", "")),
-        **read_arguments(request.POST),
+        **_typed_arguments(model_admin, request, pk),
     )
-    return Toast(_("%(name)s is queued.") % {"name": run.name}, run_link(model_admin, run))
+    return run_toast(model_admin, run)
 
 
-@requires(Action.RUN, method="GET")
-def new_run(model_admin: AccessAdmin, request: HttpRequest, pk: int) -> HttpResponse:
-    """The form of Run with arguments, filled with the task's own."""
+def _typed_arguments(model_admin: AccessAdmin, request: HttpRequest, pk: int) -> dict[str, Any]:
+    """The arguments that were sent; none by the button of Run now. Raises :class:`InvalidArguments`."""
+    if not was_sent(request.POST):
+        return {}
     task = task_or_404(model_admin, request, pk)
-    return _run_form(model_admin, request, task, args=task.own_args, kwargs=task.own_kwargs)
+    form = _argument_form(task, request)
+    if not form.is_valid() or refuse_masks(form, task.task):
+        raise InvalidArguments(task, form)
+    return form.arguments
+
+
+@requires(Action.RUN)
+def new_run(model_admin: AccessAdmin, request: HttpRequest, pk: int) -> HttpResponse:
+    """The form of Run with arguments, filled with the task's own; sent to this address, the other form."""
+    task = task_or_404(model_admin, request, pk)
+    form = _argument_form(task, request, switches=request.method == "POST")
+    return _run_form(model_admin, request, task, form, status=422 if form.is_bound else 200)
+
+
+def _argument_form(task: TaskRow, request: HttpRequest, *, switches: bool = False) -> AnyArgumentForm:
+    machinery, own = task.listed.machinery, (task.own_args, task.own_kwargs)
+    return argument_form(machinery, task.task.task, *own, request.POST, switches=switches)
 
 
 def _not_changed(
     model_admin: AccessAdmin, request: HttpRequest, pk: int, toast: Toast, *, status: int
 ) -> HttpResponse:
     """Say why nothing was done. Typed arguments stay in their form, which the script leaves open."""
-    typed = request.POST
-    if from_script(request) or "args" not in typed:
+    if from_script(request) or not was_sent(request.POST):
         return changed(model_admin, request, pk, toast, status=status)
     task = task_or_404(model_admin, request, pk)
-    shown = {"args": typed["args"], "kwargs": typed.get("kwargs", task.own_kwargs)}
-    return _run_form(model_admin, request, task, status=status, toasts=[toast], **shown)
+    form = _argument_form(task, request)
+    return _run_form(model_admin, request, task, form, status=status, toasts=[toast])
 
 
 def _run_form(
-    model_admin: AccessAdmin, request: HttpRequest, task: TaskRow, *, status: int = 200, **shown: Any
+    model_admin: AccessAdmin,
+    request: HttpRequest,
+    task: TaskRow,
+    form: AnyArgumentForm,
+    *,
+    status: int,
+    **shown: Any,
 ) -> HttpResponse:
+    shown["form"] = form
     shown["page_url"] = admin_url(model_admin, "scheduled_tasks_scheduledtask_new_run", task.pk)
-    title, form = _("Run %(name)s with arguments"), "admin/scheduled_tasks/_new_run.html"
-    return _small_form(model_admin, request, task, title, form, status=status, **shown)
+    title, template = _("Run %(name)s with arguments"), "admin/scheduled_tasks/_new_run.html"
+    return _small_form(model_admin, request, task, title, template, status=status, **shown)
 
 
 @requires(Action.CHANGE, method="GET")
@@ -134,17 +180,17 @@ def _small_form(
     request: HttpRequest,
     task: TaskRow,
     title: str,
-    form: str,
+    form_template: str,
     *,
     status: int = 200,
     **shown: Any,
 ) -> HttpResponse:
-    """A small form about one task; ``form`` is its template. In the drawer, or on a page of its own."""
+    """A small form about one task. In the drawer, or on a page of its own."""
     context = {
         **page_context(model_admin, request),
         "title": title % {"name": task.name},
         "task": task,
-        "form_template": form,
+        "form_template": form_template,
         **shown,
     }
     template = "_drawer_form.html" if from_script(request) else "form.html"

@@ -8,7 +8,7 @@ from django.contrib import admin
 from django.contrib.admin.templatetags.admin_list import result_headers
 from django.contrib.admin.views.main import ORDER_VAR, PAGE_VAR, ChangeList
 from django.core.paginator import Paginator
-from django.db.models import DurationField, ExpressionWrapper, F, OuterRef, QuerySet, Subquery
+from django.db.models import Count, DurationField, ExpressionWrapper, F, OuterRef, QuerySet, Subquery
 from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.functional import cached_property
@@ -16,11 +16,11 @@ from django.utils.translation import gettext_lazy as _
 from django.utils.translation import pgettext
 
 from ..models import Flag, ScheduledTaskQuerySet, TaskRun, urgency
-from ..reading.tasks import listed_tasks
-from .context import machinery_of, open_incidents
-from .list_header import STATE, ListHeader
+from .context import is_phone, machinery_of, open_incidents, task_rows, with_incidents
+from .list_header import NO_LABELS, STATE, ListHeader
+from .maintenance import banners
+from .owners_and_tags import HAS_ANY, OWNER, TAG, OwnersAndTags, chosen, labelled
 from .permissions import AccessAdmin
-from .row import TaskRow
 
 
 def _newest(**conditions: Any) -> QuerySet[TaskRun]:
@@ -47,21 +47,60 @@ COLUMNS = {
 """CSS classes of the columns that have a visible head, in order; the one without a name is Enabled."""
 
 
+def _empty_last(field: Any) -> Any:
+    """Sorts what has no value (no next run, never ran) last in both directions, on every database."""
+    if isinstance(field, str):
+        field = F(field.removeprefix("-")).desc() if field.startswith("-") else F(field).asc()
+    ordering = field.copy()
+    ordering.nulls_first, ordering.nulls_last = None, True
+    return ordering
+
+
 class StateFilter(admin.SimpleListFilter):
     """Only tasks with one flag: the header's counts are its links."""
 
     title = _("state")
     parameter_name = STATE
 
+    def __init__(self, request: HttpRequest, params: Any, model: Any, model_admin: Any) -> None:
+        self._model_admin = cast(AccessAdmin, model_admin)
+        super().__init__(request, params, model, model_admin)
+
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:
         return list(Flag.choices)
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
-        chosen = self.value()
-        if chosen not in Flag.values:
-            return queryset
-        machinery, tasks = machinery_of(request), cast(ScheduledTaskQuerySet, queryset)
-        return tasks.flagged(Flag(chosen), machinery.now, machinery.known_tasks)
+        return in_state(self._model_admin, request, cast(ScheduledTaskQuerySet, queryset), self.value())
+
+
+def in_state(
+    model_admin: AccessAdmin, request: HttpRequest, tasks: ScheduledTaskQuerySet, state: str | None
+) -> ScheduledTaskQuerySet:
+    """Those of the tasks that have a flag; all of them where ``state`` names none."""
+    if state not in Flag.values:
+        return tasks
+    if state == Flag.INCIDENT:
+        return tasks.filter(with_incidents(model_admin, request))
+    machinery = machinery_of(request)
+    return tasks.flagged(Flag(state), machinery.now, machinery.known_tasks)
+
+
+def header_of(model_admin: AccessAdmin, request: HttpRequest, tasks: ScheduledTaskQuerySet) -> ListHeader:
+    """What stands above a list of tasks: how many there are of each kind, and what is wrong or paused.
+
+    Counted are those of the owner and with the tag that the address chooses.
+    """
+    machinery = machinery_of(request)
+    with_incident = {Flag.INCIDENT.value: Count("pk", filter=with_incidents(model_admin, request))}
+    total = open_incidents(model_admin, request)
+    more = {"open_incidents": total, "labelled": Count("pk", filter=HAS_ANY), **with_incident}
+    counts = labelled(tasks, request.GET).flag_counts(machinery.now, machinery.known_tasks, **more)
+    is_picked = any(chosen(request.GET, name) for name in (OWNER, TAG))
+    labels = OwnersAndTags.of(tasks) if counts["labelled"] or is_picked else NO_LABELS
+    header = ListHeader(machinery, counts, request.GET, labels)
+    if counts[Flag.PAUSED]:
+        header.windows = banners(model_admin, request)
+    return header
 
 
 class TaskPaginator(Paginator):  # type: ignore[type-arg]
@@ -81,16 +120,19 @@ class TaskChangeList(ChangeList):
         super().__init__(request, *args, **kwargs)
 
     def get_results(self, request: HttpRequest) -> None:
-        now, known_tasks = self.machinery.now, self.machinery.known_tasks
-        incidents = open_incidents(cast(AccessAdmin, self.model_admin), request)
-        tasks = cast(ScheduledTaskQuerySet, self.root_queryset)
-        counts = tasks.flag_counts(now, known_tasks, open_incidents=incidents)
-        self.header = ListHeader(self.machinery, counts, request.GET)
+        model_admin = cast(AccessAdmin, self.model_admin)
+        self.header = header_of(model_admin, request, cast(ScheduledTaskQuerySet, self.root_queryset))
         if not self.queryset.query.where:  # every task of the header is listed
-            self.queryset.known_count = counts["total"]
+            self.queryset.known_count = self.header.counts["total"]
         super().get_results(request)
-        self.rows = [TaskRow(task) for task in listed_tasks(self.result_list, self.machinery)]
+        self.rows = task_rows(model_admin, request, self.result_list)
         self.result_list = [row.task for row in self.rows]
+
+    def get_ordering(self, request: HttpRequest, queryset: QuerySet[Any]) -> list[Any]:
+        """What was chosen; otherwise what needs a look first where a screen shows few tasks, and by name."""
+        if ORDER_VAR not in self.params and is_phone(request):
+            self.params = {**self.params, ORDER_VAR: str(self.list_display.index("status"))}
+        return [_empty_last(each) for each in super().get_ordering(request, queryset)]
 
     def get_ordering_field(self, field_name: Any) -> Any:
         """What to sort by; Status stands for what needs a look, which depends on the time."""
@@ -102,8 +144,9 @@ class TaskChangeList(ChangeList):
     def frame(self) -> tuple[object, ...]:
         """What is shown around the rows."""
         header = self.header
-        above = header.count_links, header.problems, header.healthy, header.processes
-        return *above, header.open_incidents, self.result_count, self.page_links
+        above = header.count_links, header.pickers, header.problems, header.healthy, header.processes
+        windows = [row.key for row in header.windows]
+        return *above, windows, header.open_incidents, self.result_count, self.page_links
 
     @property
     def heads(self) -> list[tuple[str, dict[str, Any]]]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Protocol
 
 from ..conf import settings
@@ -58,13 +58,13 @@ class Channel:
 
 def channels_for(owner: str) -> list[Channel]:
     """The owner's channels, those of ``"default"`` when ``ALERTS`` does not name the owner; may be empty."""
-    alerts = _alerts()
+    alerts = settings.ALERTS
     return _channels(alerts.get(owner, alerts.get(DEFAULT, ())))
 
 
 def find(fingerprint: str) -> Channel | None:
     """The channel with this fingerprint; None when ``ALERTS`` does not have it any more."""
-    everyone = (channel for listed in _alerts().values() for channel in _channels(listed))
+    everyone = (channel for listed in settings.ALERTS.values() for channel in _channels(listed))
     return next((channel for channel in everyone if channel.fingerprint == fingerprint), None)
 
 
@@ -76,14 +76,8 @@ def problem_of(address: str) -> str:
     return way.problem(address)
 
 
-def _alerts() -> Mapping[object, object]:
-    """The setting, which may be anything: a system check names what is wrong; all other owners are told."""
-    alerts: object = settings.ALERTS
-    return alerts if isinstance(alerts, Mapping) else {}
-
-
 def _channels(listed: object) -> list[Channel]:
-    """What is no text is no address."""
+    """What is no text is no address: a system check names it, and all other owners are told."""
     addresses = [listed] if isinstance(listed, str) else listed if isinstance(listed, Iterable) else ()
     return [
         Channel(address) for address in dict.fromkeys(each for each in addresses if isinstance(each, str))

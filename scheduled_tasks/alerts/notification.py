@@ -6,7 +6,7 @@ The words are in ``LANGUAGE_CODE``: a message has no reader whose language is kn
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import wraps
 from typing import Any, ParamSpec
@@ -23,6 +23,7 @@ from ..conf import settings
 from ..models import OF_TASKS, Incident, Notice, TaskRun, database
 from ..values import capped
 from . import sentences
+from .harmless import harmless, harmless_address
 
 __all__ = ["LISTED", "IncidentFacts", "Notification", "notification_of"]
 
@@ -93,6 +94,12 @@ class IncidentFacts:
         until = self.closed_at or self.seen_at or self.opened_at
         return max(until - self.opened_at, timedelta(0))
 
+    def for_chats(self) -> IncidentFacts:
+        """The same with texts of which a chat makes no mention and no link; see :mod:`.harmless`."""
+        names = ("subject", "task", "celery_task", "error_type", "error", "reason")
+        texts: dict[str, Any] = {name: harmless(getattr(self, name)) for name in names}
+        return replace(self, **texts, runbook=harmless_address(self.runbook), url=harmless_address(self.url))
+
     @property
     @in_the_sites_language
     def title(self) -> str:
@@ -129,7 +136,7 @@ class Notification:
 
     ``event`` is a value of :class:`.models.NoticeEvent`. ``incidents`` are the first :data:`LISTED` of
     ``total``. ``count`` is how often the trouble came, for ``"flapping"`` and ``"summary"``. ``notice_id`` is
-    None for a test.
+    None for a test, of which ``site`` and ``sent_by`` say where it was sent and by whom.
     """
 
     event: str
@@ -138,6 +145,8 @@ class Notification:
     incidents: tuple[IncidentFacts, ...] = ()
     total: int = 0
     count: int = 1
+    site: str = ""
+    sent_by: str = ""
     key: str = field(default_factory=lambda: f"test-{uuid4().hex}")
     """The same for every attempt to send this message, and for no other message."""
 
@@ -151,7 +160,9 @@ class Notification:
     @property
     @in_the_sites_language
     def details(self) -> str:
-        """What the title leaves out, line by line; empty for a test."""
+        """What the title leaves out, line by line."""
+        if not self.incidents:
+            return _lines((_("Site"), self.site), (_("Sent by"), self.sent_by))
         parts = [_details(each, with_title=self.total > 1) for each in self.incidents]
         if left_out := self.total - len(self.incidents):
             more = ngettext("and %(count)s more incident", "and %(count)s more incidents", left_out)
@@ -163,14 +174,21 @@ class Notification:
         """Title and details, as plain text."""
         return f"{self.title}\n\n{self.details}" if self.details else self.title
 
+    def for_chats(self) -> Notification:
+        """The same with texts that call nobody in a chat, whatever an error says; see :mod:`.harmless`."""
+        incidents = tuple(each.for_chats() for each in self.incidents)
+        texts: dict[str, Any] = {name: harmless(getattr(self, name)) for name in ("owner", "sent_by")}
+        return replace(self, **texts, site=harmless_address(self.site), incidents=incidents)
+
     def as_json(self) -> dict[str, Any]:
-        """Plain values. ``text`` is what people read: chats that take webhooks show it."""
+        """Plain values. ``title`` and ``text`` are what people read: chats that take webhooks show them."""
+        shown = self.for_chats()
         return {
             "event": self.event,
             "owner": self.owner,
             "notice_id": self.notice_id,
-            "title": self.title,
-            "text": self.text,
+            "title": shown.title,
+            "text": shown.text,
             "count": self.count,
             "total": self.total,
             "incidents": [each.as_json() for each in self.incidents],
@@ -245,7 +263,7 @@ def link(incident: Incident) -> str:
 
 
 def _details(incident: IncidentFacts, *, with_title: bool) -> str:
-    lines = [
+    shown = _lines(
         (_("Task"), incident.celery_task),
         (_("Error"), ": ".join(filter(None, (incident.error_type, incident.error)))),
         (_("Reason"), incident.reason),
@@ -255,9 +273,13 @@ def _details(incident: IncidentFacts, *, with_title: bool) -> str:
         (_("Task id"), incident.last_celery_id),
         (_("Runbook"), incident.runbook),
         (_("Link"), incident.url),
-    ]
-    shown = [f"{label}: {_in_one_line(value)}" for label, value in lines if value]
-    return "\n".join([_in_one_line(incident.title), *shown] if with_title else shown)
+    )
+    return f"{_in_one_line(incident.title)}\n{shown}" if with_title else shown
+
+
+def _lines(*lines: tuple[str, str]) -> str:
+    """``"Label: value"`` of each that has a value."""
+    return "\n".join(f"{label}: {_in_one_line(value)}" for label, value in lines if value)
 
 
 def _in_one_line(value: str) -> str:

@@ -69,13 +69,14 @@ def _service(address: str) -> Any:
 def _notify(service: Any, notification: Notification) -> bool:
     import apprise
 
+    shown = notification.for_chats()
     found = apprise.Apprise()
     found.add(service)
     taken = found.notify(
-        body=notification.details or notification.title,
-        title=notification.title,
+        body=shown.details or shown.title,
+        title=shown.title,
         notify_type=TYPES.get(notification.event, "info"),
-        body_format="text",
+        body_format=apprise.NotifyFormat.TEXT,
     )
     return bool(taken)
 

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Protocol
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
+from ..moments import HOUR, MINUTE
+
 if TYPE_CHECKING:
     from .notification import IncidentFacts
-
-MINUTE, HOUR = 60, 3600
 
 Sentence = Callable[["IncidentFacts", int], str]
 """Makes the sentence about one incident; the number says how often its trouble came."""
@@ -136,13 +136,3 @@ def span(duration: timedelta) -> str:
         return _("%(m)s min") % {"m": minutes}
     hours, rest = divmod(minutes, MINUTE)
     return _("%(h)s h %(m)s min") % {"h": hours, "m": rest} if rest else _("%(h)s h") % {"h": hours}
-
-
-def exact_span(duration: timedelta) -> str:
-    """``"90 s"``, ``"14 min"``, ``"2 h"``: in the longest unit of which it is a whole number."""
-    seconds = duration.total_seconds()
-    if seconds % MINUTE:
-        return _("%(s)s s") % {"s": f"{seconds:g}"}
-    if seconds % HOUR:
-        return _("%(m)s min") % {"m": round(seconds / MINUTE)}
-    return _("%(h)s h") % {"h": round(seconds / HOUR)}

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from django.db import connections
 
+from ..conf import settings
 from .channels import Channel, ChannelError, channels_for
 from .faults import told
 from .notification import Notification
@@ -35,13 +36,16 @@ class Trial:
             connections.close_all()
 
 
-def send_test(owner: str) -> list[Trial]:
+def send_test(owner: str, *, site: str, sent_by: str) -> list[Trial]:
     """Send a test message to each of the owner's channels at the same time; [] when the owner has none.
+
+    It says who sent it, and from where: the setting ``SITE_URL``, or ``site``.
 
     Takes :data:`ANSWER_WITHIN` seconds at most.
     """
     trials = [Trial(channel) for channel in channels_for(owner)]
-    notification = Notification(event="test", owner=owner)
+    site = settings.SITE_URL or site
+    notification = Notification(event="test", owner=owner, site=site, sent_by=sent_by)
     threads = [threading.Thread(target=each.run, args=[notification], daemon=True) for each in trials]
     for thread in threads:
         thread.start()

@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from ..models import ScheduledTask, TaskState
+from ..models import Misfire, ScheduledTask, TaskState
 from ..operations.publishing import Message
 from ..schedules import next_run
-from ..ticks import INSTANT
+from ..ticks import INSTANT, span_between
+from .pending_runs import ON_TIME
 
 CLOCK_TOLERANCE = timedelta(minutes=1)
 """How far ahead of the clock a task may be accounted for before the clock counts as set back."""
@@ -22,17 +23,26 @@ class Entry:
     """One enabled task as last read, its message, and where its ticks stand.
 
     All ticks up to ``accounted_until`` are explained; ``next_run`` is the first after it, if any.
+    ``resumes_at`` is when a run may start that a maintenance holds back; None for no such run, or no end.
     """
 
     task: ScheduledTask
     message: Message
     accounted_until: datetime
     next_run: datetime | None
+    resumes_at: datetime | None = None
 
     @property
     def due(self) -> datetime | None:
-        """When there is something to do: at the next tick, or else when the task expires."""
-        return self.next_run or self.task.expires
+        """When there is something to do: at the next tick, after a maintenance, or when the task expires."""
+        moments = filter(None, (self.next_run or self.task.expires, self.resumes_at))
+        return min(moments, default=None)
+
+
+def allowed_delay(policy: TaskState) -> timedelta:
+    """How late a tick may be that still starts a run."""
+    runs_late = policy.effective_misfire == Misfire.RUN_ONCE
+    return max(ON_TIME, policy.effective_grace) if runs_late else ON_TIME
 
 
 def accounted_until(
@@ -72,3 +82,20 @@ def _changed_at(
     if looked_at is not None:
         return max(looked_at, saved)
     return saved if noted is None or saved > noted else now
+
+
+def adopted(task: ScheduledTask, moment: datetime, now: datetime) -> datetime:
+    """Where the account of a task begins whose ticks after ``moment`` were not for this app's beat to start.
+
+    They were not missed, so they get no rows. Only the last one counts, if it may still start a run. Of a
+    clocked task the last one is all: it is told as missed, and the task retired.
+    """
+    if task.clocked is not None:
+        return moment
+    in_time = now - allowed_delay(task.state)
+    if task.interval is None:  # which keeps its rhythm
+        moment = max(moment, in_time)
+    span = span_between(task, moment, now)
+    if span is None:
+        return moment
+    return (span.but_last or moment) if span.last >= in_time else span.last

@@ -6,11 +6,11 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from functools import partial
-from typing import Any
+from typing import Any, Protocol
 
 from celery.utils.log import get_logger
 
-from ..models import Status, TaskRun, TaskState
+from ..models import ScheduledTask, Status, TaskRun, TaskState
 from ..reasons import Code, Reason
 from ..recording.connection import in_ascii
 from .claims import Claim
@@ -31,15 +31,29 @@ RELOAD_EVERY = timedelta(minutes=5)
 logger = get_logger(__name__)
 
 
-class Leader:
-    """One beat for as long as it leads. ``publish`` sends a run, as :class:`.outbox.Outbox` says."""
+class Hooks(Protocol):
+    """What a subclass of the scheduler may decide; ``publish`` is as :class:`.outbox.Outbox` says."""
 
-    def __init__(self, lease: LeaderLease, publish: Callable[[PendingRun], object]) -> None:
+    def publish(self, run: PendingRun) -> None: ...
+
+    def read_task(self, task: ScheduledTask) -> None: ...
+
+    def schedule_changed(self) -> bool: ...
+
+
+class Leader:
+    """One beat for as long as it leads; ``hooks`` is its scheduler.
+
+    ``due_at`` is when the next of ``entries`` is due, None when none is.
+    """
+
+    def __init__(self, lease: LeaderLease, hooks: Hooks) -> None:
         self.lease = lease
-        self.outbox = Outbox(publish, lease.clock)
+        self.outbox = Outbox(hooks.publish, lease.clock)
+        self._hooks = hooks
         self.entries: dict[int, Entry] = {}
         self.runs_open = True
-        self._due_at: datetime | None = None
+        self.due_at: datetime | None = None
         self._version: tuple[Any, ...] = ()
         self._looked_at: datetime | None = None
         self._read_at: datetime | None = None
@@ -77,26 +91,45 @@ class Leader:
         now = self.now()
         if self._looked_at is not None and now < self._looked_at - CLOCK_TOLERANCE:
             self._start_over()
-        is_due = self._due_at is not None and self._due_at <= now
+        is_due = self.due_at is not None and self.due_at <= now
         if self._looked_at and self._read_at and now < self._looked_at + LOOK_EVERY and not is_due:
             return
         moment, version, self.runs_open = read_changes()
         self.lease.clock.set(moment)
-        if version != self._version or (self._read_at and now >= self._read_at + RELOAD_EVERY):
+        if self._read_at is not None and (
+            now >= self._read_at + RELOAD_EVERY or (version != self._version and self._is_change_taken())
+        ):
             self._read_at = None
-        self._version = version
-        if self._read_at is not None:
+        if self._read_at is None:
+            self._version = version
+        else:
             self._looked_at = now
+
+    def _is_change_taken(self) -> bool:
+        """What the hook says. One that raises takes every change: it must not keep beat from its turns."""
+        try:
+            return self._hooks.schedule_changed()
+        except Exception:
+            logger.exception("The scheduler's schedule_changed() failed; all tasks are read.")
+            return True
 
     def _start_over(self) -> None:
         """The clock was set back: forget what was planned by it. What was claimed is not claimed again."""
         logger.warning("The database's clock was set back to %s.", self.now())
         self.entries = {}
-        self._looked_at = self._read_at = self._due_at = None
+        self._looked_at = self._read_at = self.due_at = None
 
     def _read_tasks(self) -> None:
         """Read every task, and write what that shows about them."""
-        reader = TaskReader(self.entries, self._refused, now=self.now(), looked_at=self._looked_at)
+        is_first = self.lease.epoch == 1
+        reader = TaskReader(
+            self.entries,
+            self._refused,
+            prepare=self._hooks.read_task,
+            now=self.now(),
+            looked_at=self._looked_at,
+            is_first=is_first,
+        )
         reader.read(self.lease.ensure)
         for state in self._save_states(reader.states):
             reader.entries.pop(state.task_id, None)
@@ -143,7 +176,7 @@ class Leader:
     def _start_due(self) -> None:
         """Claim and send a portion of what is due; the rest is for the next turn, which always comes."""
         now = self.now()
-        if self._due_at is None or now < self._due_at:
+        if self.due_at is None or now < self.due_at:
             return
         due = sorted((entry.due, pk) for pk, entry in self.entries.items() if entry.due and entry.due <= now)
         entries = [self.entries[pk] for _moment, pk in due[:PORTION]]
@@ -163,8 +196,9 @@ class Leader:
     def _send(self, claims: Iterable[Claim]) -> None:
         """Go on to the next ticks as soon as a claim is kept, and send its runs."""
         for claim in claims:
-            for entry, accounted_until, next_run in claim.moved:
+            for entry, accounted_until, next_run, resumes_at in claim.moved:
                 entry.accounted_until, entry.next_run = accounted_until, next_run
+                entry.resumes_at = resumes_at
             if claim.is_stale:
                 self._read_at = None
             self.outbox.post(claim.runs)
@@ -182,7 +216,7 @@ class Leader:
 
     def _leave_out(self, entry: Entry, error: Exception) -> None:
         """Note that a task is broken, whose ticks cannot be claimed; until it changes."""
-        entry.next_run = None
+        entry.next_run = entry.resumes_at = None
         self._refused[entry.task.pk] = columns(entry.task), error
         state = state_of(entry.task.pk)
         state.accounted_until = entry.accounted_until
@@ -195,11 +229,11 @@ class Leader:
         return reason if tick <= until else Code.BEAT_HELD_UP
 
     def _plan(self) -> None:
-        self._due_at = min((due for entry in self.entries.values() if (due := entry.due)), default=None)
+        self.due_at = min((due for entry in self.entries.values() if (due := entry.due)), default=None)
 
     def _pause(self) -> float:
         if self._read_at is None or self._looked_at is None:
             return 0.0
-        moments = filter(None, (self._looked_at + LOOK_EVERY, self._due_at, self.outbox.try_at))
+        moments = filter(None, (self._looked_at + LOOK_EVERY, self.due_at, self.outbox.try_at))
         wait = (min(moments) - self.now()).total_seconds()
         return max(min(wait, self.lease.renewal_in), 0.0)

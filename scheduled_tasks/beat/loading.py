@@ -12,14 +12,18 @@ from django.db import connections
 from django.db.models import Model, Q
 from django_celery_beat.models import PeriodicTask, PeriodicTasks
 
-from ..models import LONG_AGO, ScheduledTask, TaskRun, TaskState, database, now_sql, told_by_clock
+from ..models import LONG_AGO, ScheduledTask, TaskRun, TaskState, Windows, database, now_sql, told_by_clock
 from ..operations.publishing import message
 from ..reasons import Code, Reason, ReasonedError
 from ..schedules import next_run
-from .entries import Entry, accounted_until
+from ..spread import spread_offset
+from .entries import Entry, accounted_until, adopted
 from .portions import in_portions, is_about_data
 
-STATE_FIELDS = ("accounted_until", "next_run_at", "enabled_since", "broken_reason", "broken_params")
+STATE_FIELDS = (
+    "accounted_until", "next_run_at", "enabled_since", "run_after_maintenance",
+    "broken_reason", "broken_params",
+)  # fmt: skip
 """What beat writes of a task's state."""
 
 logger = get_logger(__name__)
@@ -47,8 +51,9 @@ class TaskReader:
     """Reads all tasks; writes nothing.
 
     ``before`` are the entries so far. ``refused`` has the :func:`columns` of tasks whose ticks could not be
-    claimed, and the error: they stay broken until they change. ``looked_at`` is when a change would have been
-    noticed last, None when no look went before.
+    claimed, and the error: they stay broken until they change. ``prepare`` may change each task that was
+    read, in memory. ``looked_at`` is when a change would have been noticed last, None when no look went
+    before; ``is_first`` tells that no beat of this app has led before.
 
     :meth:`read` fills ``entries`` by task id, ``states`` that are to be written and ``expired`` task ids.
     """
@@ -58,16 +63,20 @@ class TaskReader:
         before: Mapping[int, Entry],
         refused: Mapping[int, tuple[list[Any], Exception]],
         *,
+        prepare: Callable[[ScheduledTask], None],
         now: datetime,
         looked_at: datetime | None,
+        is_first: bool = False,
     ) -> None:
         self.now = now
+        self._prepare = prepare
         self.entries: dict[int, Entry] = {}
         self.states: list[TaskState] = []
         self.expired: list[int] = []
         self._before = before
         self._refused = refused
         self._looked_at = looked_at
+        self._is_first = is_first
 
     def read(self, keep_lead: Callable[[], None]) -> None:
         """Read every task; a row that cannot be scheduled becomes broken and harms no other.
@@ -78,8 +87,21 @@ class TaskReader:
         for tasks in in_portions(_tasks, list(enabled.values_list("pk", flat=True)), self._leave_out):
             keep_lead()
             for task in tasks:
-                self._add(task, task.state)
+                try:
+                    self._prepare(task)
+                except Exception as error:  # noqa: BLE001 - of a subclass of the scheduler
+                    self._leave_out(task.pk, error)
+                else:
+                    self._add(task, task.state)
         self.states.extend(_disabled(self.now))
+        self._plan_resumptions()
+
+    def _plan_resumptions(self) -> None:
+        """Note when the runs that a maintenance holds back may start."""
+        held_back = [pk for pk, entry in self.entries.items() if entry.task.state.run_after_maintenance]
+        windows = Windows.read(held_back, self.now) if held_back else Windows()
+        for pk in held_back:
+            self.entries[pk].resumes_at = windows.clear_from(pk, self.now)
 
     def _add(self, task: ScheduledTask, state: TaskState) -> None:
         if task.expires is not None and task.expires <= self.now:
@@ -100,6 +122,8 @@ class TaskReader:
             mark_broken(state, task.name, error)
         else:
             self.entries[task.pk] = entry
+            if state.accounted_until != entry.accounted_until:  # changed meanwhile: nothing past runs
+                state.run_after_maintenance = False
             state.accounted_until, state.next_run_at = entry.accounted_until, entry.next_run
             state.enabled_since = state.enabled_since or min(entry.accounted_until, self.now)
             state.broken_reason = state.broken_params = ""
@@ -107,14 +131,17 @@ class TaskReader:
             self.states.append(state)
 
     def _entry(self, task: ScheduledTask, state: TaskState, before: Entry | None) -> Entry:
-        if before is not None and state.accounted_until and state.accounted_until < before.accounted_until:
+        is_older = before and state.accounted_until and state.accounted_until < before.accounted_until
+        if before and is_older and spread_offset(before.task) == spread_offset(task):
             # Somebody saved a state read before the last claim: what beat itself remembers is newer.
             state.accounted_until, state.next_run_at = before.accounted_until, before.next_run
         moment = accounted_until(task, state, self.now, self._looked_at)
+        if (self._is_first or state.runs_as_before) and state.accounted_until is None:
+            moment = adopted(task, moment, self.now)
         return Entry(task, message(task), moment, next_run(task, moment))
 
     def _leave_out(self, task_id: int, error: Exception) -> None:
-        """Note that the row of a task cannot be read."""
+        """Note that the row of a task cannot be read, or that a hook refuses it."""
         state = state_of(task_id)
         stored = copy(state)
         mark_broken(state, str(task_id), error)
@@ -136,6 +163,14 @@ def columns(task: ScheduledTask, *others: Model) -> list[Any]:
     """All that is stored of the task, its schedule and the other rows."""
     rows = (task, task.crontab, task.interval, task.clocked, task.solar, *others)
     return [vars(row).get(field.attname) for row in rows if row for field in row._meta.concrete_fields]
+
+
+def schedule_columns(task: ScheduledTask) -> Iterator[Any]:
+    """The kind and the values of the task's schedule. A hook may have given it a row that has no id."""
+    for row in (task.crontab, task.interval, task.clocked, task.solar):
+        yield None
+        if row is not None:
+            yield from (vars(row).get(field.attname) for field in row._meta.concrete_fields[1:])
 
 
 def state_of(task_id: int) -> TaskState:

@@ -13,6 +13,7 @@ from django_celery_beat.models import PeriodicTask
 
 from ..models import Status, TaskRun, TaskState, database
 from ..reasons import Code, Reason
+from ..recording.connection import own_transaction
 from .broker import BrokerUnreachable, NotPublished, OutcomeUnknown
 from .lease import Clock
 from .pending_runs import PendingRun, close_runs, unsent_runs
@@ -37,7 +38,7 @@ class Outbox:
         self._unsure: list[PendingRun] = []
         self._sent: list[str] = []
         self._missed: dict[str, Reason] = {}
-        self._expiries: dict[str, datetime] = {}
+        self._expiries: dict[str, datetime | None] = {}
         self._failures = 0
         self._error = ""
         self._try_at: datetime | None = None
@@ -93,7 +94,7 @@ class Outbox:
     def _send_all(self) -> None:
         while self._unsent:
             run = self._unsent[0]
-            if self._clock.now() >= min(run.give_up_at, run.expires_at):
+            if run.is_too_late(self._clock.now()):
                 failed = Reason.of(Code.NOT_SENT, error=self._error)
                 self._missed[run.celery_id] = failed if run.is_postponed else Reason(Code.EXPIRED)
             elif not self._send(run):
@@ -157,12 +158,12 @@ def give_back(run: PendingRun) -> bool:
     """
     if run.accounted_until is None:
         return False
-    with transaction.atomic(using=database()):
-        task = PeriodicTask.objects.filter(pk=run.task_id, last_run_at=run.scheduled_for)
+    with own_transaction(database()):
+        task = PeriodicTask.objects.filter(pk=run.task_id, last_run_at=run.tick)
         task.update(last_run_at=run.accounted_until, total_run_count=F("total_run_count") - 1)
-        newest = TaskState.objects.filter(pk=run.task_id, accounted_until=run.scheduled_for)
+        newest = TaskState.objects.filter(pk=run.task_id, accounted_until=run.tick)
         if not newest.exists() or not unsent_runs().filter(celery_id=run.celery_id).delete()[0]:
             transaction.set_rollback(True, using=database())
             return False
-        newest.update(accounted_until=run.accounted_until, next_run_at=run.scheduled_for)
+        newest.update(accounted_until=run.accounted_until, next_run_at=run.tick)
     return True

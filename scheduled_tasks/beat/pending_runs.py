@@ -35,9 +35,10 @@ class PendingRun(ScheduleEntry):
     task says until when. ``error`` is why the last attempt to send it failed; ``is_eager`` tells that it ran
     instead of being sent.
 
+    ``tick`` is when the run is due, ``spread`` by how much that is later than its scheduled time.
     ``following`` is the tick after ``tick``, and ``waited`` for how long the run before it waited in vain.
     ``accounted_until`` is the moment up to which the task was accounted for before; None when the tick cannot
-    be given back. Without a ``celery_id`` it gets a fresh one.
+    be given back. ``held`` is the row of a run that waited: it keeps its Celery task id, and who wanted it.
     """
 
     def __init__(
@@ -48,16 +49,18 @@ class PendingRun(ScheduleEntry):
         now: datetime,
         *,
         following: datetime | None,
+        spread: timedelta = timedelta(0),
         waited: timedelta = timedelta(0),
         accounted_until: datetime | None = None,
-        celery_id: str | None = None,
+        held: TaskRun | None = None,
     ) -> None:
-        self.celery_id = celery_id or str(uuid4())
+        self.celery_id = (held and held.celery_id) or str(uuid4())
         self.scheduled_task = task
         self.task_id = task.pk
         self.name, self.task = task.name, task.task
         self.args, self.kwargs = tuple(message.args), dict(message.kwargs)
-        self.scheduled_for = self.last_run_at = tick
+        self.tick = self.last_run_at = tick
+        self.spread, self.scheduled_for = spread, tick - spread
         self.accounted_until = accounted_until
         self.expires_at, self.waits = _expiry(task, tick, following, now, waited)
         self.give_up_at = max(tick + max(task.state.effective_grace, ON_TIME), now + ON_TIME)
@@ -68,7 +71,9 @@ class PendingRun(ScheduleEntry):
             name=self.name,
             id=self.celery_id,
             task=self.task_id,
-            trigger=Trigger.SCHEDULE,
+            trigger=held.trigger if held else Trigger.SCHEDULE,
+            actor=held.actor if held else "",
+            retry_of=held.retry_of_id if held else None,
             scheduled_for=self.scheduled_for,
             recorded=True,
             default_expiry=self.waits is not None,
@@ -83,7 +88,7 @@ class PendingRun(ScheduleEntry):
 
     def postpone(self) -> None:
         """Do not let it expire by default while the broker is away."""
-        if self.waits is not None:
+        if self.expires_at is not None and self.waits is not None:
             self.expires_at = max(self.expires_at, self.give_up_at)
         self.is_postponed = True
 
@@ -93,6 +98,10 @@ class PendingRun(ScheduleEntry):
             self.expires_at = self.options["expires"] = now + self.waits
         self.is_postponed = False
 
+    def is_too_late(self, now: datetime) -> bool:
+        """Whether it may not be sent any more."""
+        return now >= self.give_up_at or (self.expires_at is not None and now >= self.expires_at)
+
     @property
     def schedule(self) -> Any:
         """Celery's own object for the schedule."""
@@ -101,18 +110,21 @@ class PendingRun(ScheduleEntry):
 
 def _expiry(
     task: ScheduledTask, tick: datetime, following: datetime | None, now: datetime, waited: timedelta
-) -> tuple[datetime, timedelta | None]:
+) -> tuple[datetime | None, timedelta | None]:
     """Until when a message queued now waits for a worker, and its run keeps others from starting.
 
     As the task says, else until the next tick, or for :data:`LONGEST_WAIT` when that is longer. Where the
     run may block others, a message that was lost must cost little: then two intervals are enough. If the
     one before was not taken in ``waited``, the workers may just be slow, and the next waits twice as long.
+    A task that runs as before this app does what Celery does: its messages wait without end.
     """
     own = task.expire_seconds or getattr(current_app.tasks.get(task.task), "expires", None)
     if isinstance(own, datetime) and (at := moment(own)) is not None:  # without a zone it is UTC to Celery
         return at, None
     if own and isinstance(own, int | float):  # 0 is none, as in django-celery-beat
         return now + timedelta(seconds=own), None
+    if task.state.is_as_before:
+        return task.expires, None
     until = max(following or now, now + LONGEST_WAIT)
     if following is not None and task.state.effective_overlap != Overlap.ALLOW:
         # From the tick, so that a moment's delay does not cost the tick after two intervals.

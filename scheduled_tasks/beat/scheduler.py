@@ -15,7 +15,7 @@ from django_celery_beat.schedulers import DatabaseScheduler
 
 from ..declarations.sync import sync_at_beat_start
 from ..incidents.watcher import Watcher
-from ..models import ProcessKind, database
+from ..models import ProcessKind, ScheduledTask, database
 from ..operations.publishing import ran_here
 from ..reasons import Code, Reason
 from ..recording import Sending
@@ -55,8 +55,9 @@ class Scheduler(DatabaseScheduler):
     Start it with ``CELERY_BEAT_SCHEDULER = "scheduled_tasks.beat:Scheduler"``. Any number of them may run:
     one leads, the others stand by. No error of the database ends the process; without it nothing is sent.
 
-    A subclass may override :meth:`apply_entry` and :meth:`apply_async` as with Celery's own scheduler: every
-    run is sent through them.
+    It is meant to be subclassed (docs/operating.md). As with Celery's and django-celery-beat's schedulers,
+    every run is sent through :meth:`apply_entry` and :meth:`apply_async`, and :meth:`schedule_changed`
+    decides when a change counts. :meth:`read_task` sees every task that is read.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -110,7 +111,7 @@ class Scheduler(DatabaseScheduler):
         leads = self._lead()
         if leads and self.leader is None:
             self.sync_definitions()
-            leader = Leader(self.lease, self.publish)
+            leader = Leader(self.lease, self)
             leader.begin()
             self.leader = leader
         elif self.leader is not None and self._failures:
@@ -145,6 +146,22 @@ class Scheduler(DatabaseScheduler):
         self._failures += 1
         self._drop_connection()
         return pause
+
+    def read_task(self, task: ScheduledTask) -> None:
+        """Hook: beat has read this enabled task, and goes by what it says after this call.
+
+        A subclass may change its columns and its schedule here, not in the database: give it another row, as
+        in ``task.crontab = CrontabSchedule(…)``. The same task must come out alike each time. What this
+        raises marks the task as broken; others run.
+        """
+
+    def schedule_changed(self) -> bool:
+        """Hook: somebody changed a task. Whether to read all tasks now; else beat asks again in a second.
+
+        Meanwhile it goes by what it has read, but starts no task that was disabled or that the page
+        rescheduled.
+        """
+        return True
 
     def sync_definitions(self) -> None:
         """Take over what code declares; no declaration, however wrong, keeps beat from leading."""

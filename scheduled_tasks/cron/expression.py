@@ -44,6 +44,13 @@ class CronExpression:
         """Plain words in the active language: ``"Weekdays at 9 AM"``."""
         return labels.label(self.canonical, self.values)
 
+    @property
+    def shortest_gap(self) -> timedelta:
+        """The least time from one run to the next, as if it ran every day; clock changes left out."""
+        minutes = sorted(hour * 60 + minute for hour in self.values[1] for minute in self.values[0])
+        following = [*minutes[1:], minutes[0] + 24 * 60]
+        return timedelta(minutes=min(b - a for a, b in zip(minutes, following, strict=True)))
+
     def next_runs(self, after: datetime, timezone: tzinfo | str, count: int = 1) -> list[datetime]:
         """The `count` runs strictly after `after`, in UTC, as beat starts them.
 

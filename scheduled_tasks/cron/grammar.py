@@ -88,8 +88,12 @@ class InvalidCron(ValueError):
         self._reason = reason
         self._params = params or {}
 
+    def shown_params(self) -> dict[str, str | int]:
+        """What the sentence names, each cut to a length for the screen."""
+        return {name: _shown(value) for name, value in self._params.items()}
+
     def __str__(self) -> str:
-        params = {name: _shown(value) for name, value in self._params.items()}
+        params = self.shown_params()
         if "field" in params:
             params["field"] = _translated(str(params["field"]))
         return _translated(MESSAGES[self._reason]) % params

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from datetime import timedelta
 from decimal import Decimal
@@ -12,18 +13,20 @@ from celery import Celery, schedules
 from django.conf import settings
 from kombu.utils.json import JSONEncoder
 
+from .. import validation
 from ..cron import CronExpression, InvalidCron, known_zone
 from ..cron.grammar import COLUMNS, Column, canonical_field
 from ..models import Source
 from ..private import DisabledBackend, typed_cron_field
 from ..schedules import InvalidInterval, check_interval
-from . import validation
+from ..validation import UNSTORABLE, Invalid
 from .fields import Declared, interval_text
-from .validation import UNSTORABLE, Invalid
 
 CLEANUP = "celery.backend_cleanup"
+KNOWN_SCHEDULERS = ("celery", "django_celery_beat", "scheduled_tasks")
+"""Packages whose schedulers take no keys of an entry but :data:`KEYS`."""
 KEYS = (
-    *("task", "schedule", "args", "kwargs", "options", "enabled", "description", "relative", "name"),
+    *("task", "schedule", "args", "kwargs", "options", "enabled", "description", "tags", "relative", "name"),
     *validation.ALERT_POLICY,
 )
 """Of an entry of ``CELERY_BEAT_SCHEDULE``. As in django-celery-beat, ``relative`` has no meaning."""
@@ -38,9 +41,9 @@ def entries(app: Celery) -> tuple[dict[str, Declared], dict[str, str]]:
     problems: dict[str, str] = {}
     for name, entry in {**_cleanup(app), **(app.conf.beat_schedule or {})}.items():
         try:
-            declared = _of_entry(name, entry, app)
+            declared = of_entry(name, entry, app)
             found[declared.name] = declared
-            if lost := _without_place(entry):
+            if lost := without_place(entry):
                 problems[declared.name] = (
                     f"The entry “{name}” of CELERY_BEAT_SCHEDULE has options that no stored task keeps: "
                     f"{', '.join(lost)}. It keeps {', '.join(OPTIONS)}; "
@@ -65,8 +68,13 @@ def _cleanup(app: Celery) -> dict[str, Any]:
     return {CLEANUP: {"task": CLEANUP, "schedule": schedules.crontab("0", "4"), "options": options}}
 
 
-def _of_entry(name: object, entry: Mapping[str, Any], app: Celery) -> Declared:
-    _check_keys(entry)
+def of_entry(name: object, entry: Mapping[str, Any], app: Celery) -> Declared:
+    """What one entry declares.
+
+    Raises:
+        Invalid, InvalidCron, InvalidInterval: for one that cannot be stored.
+    """
+    _check_keys(entry, only_known=not has_keys_of_its_own(path_of(app.conf.beat_scheduler)))
     options = dict(entry.get("options") or {})
     schedule, zone = _schedule(entry["schedule"], app)
     values: dict[str, Any] = {
@@ -79,6 +87,7 @@ def _of_entry(name: object, entry: Mapping[str, Any], app: Celery) -> Declared:
         "expires": _expires(options),
         "headers": dict(options.get("headers") or {}),
         **validation.alert_policy(*map(entry.get, validation.ALERT_POLICY)),
+        "tags": validation.tags("tags", entry.get("tags", ())),
     }
     for option in ("queue", "exchange", "routing_key"):
         values[option] = _routing_name(option, options.get(option))
@@ -92,14 +101,27 @@ def _of_entry(name: object, entry: Mapping[str, Any], app: Celery) -> Declared:
     )
 
 
-def _without_place(entry: Mapping[str, Any]) -> list[str]:
+def without_place(entry: Mapping[str, Any]) -> list[str]:
+    """Names of an entry's options that no stored task keeps."""
     given = {str(key): value for key, value in (entry.get("options") or {}).items()}
     return [key for key, value in given.items() if key not in STORED_OPTIONS and value is not None]
 
 
-def _check_keys(entry: Mapping[str, Any]) -> None:
+def path_of(scheduler: Any) -> str:
+    """The path of the scheduler that a configuration names; it may be the class itself."""
+    return (
+        f"{scheduler.__module__}:{scheduler.__qualname__}" if isinstance(scheduler, type) else str(scheduler)
+    )
+
+
+def has_keys_of_its_own(scheduler: str) -> bool:
+    """Whether entries may have keys that only this scheduler knows: a project's own subclass may read any."""
+    return re.split("[.:]", scheduler)[0] not in KNOWN_SCHEDULERS
+
+
+def _check_keys(entry: Mapping[str, Any], *, only_known: bool) -> None:
     for key in entry:
-        if key not in KEYS:
+        if only_known and key not in KEYS:
             meant = get_close_matches(str(key), KEYS, n=1)
             asked = f'; did you mean "{meant[0]}"?' if meant else "."
             raise Invalid(f'its key "{key}" is not known{asked}')

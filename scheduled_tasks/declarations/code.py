@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,6 +16,8 @@ from ..private import project_app
 from . import registry
 from .beat_schedule import entries, zone_name
 from .fields import Declared
+
+NAMELESS = "It must be a function with a name, neither a lambda nor a functools.partial."
 
 
 class CodeUnreadable(Exception):
@@ -34,7 +37,7 @@ def read(app: Celery | None = None) -> Declarations:
     """Import the task modules of the project's Celery app (default: the current one) and read what they say.
 
     Raises:
-        CodeUnreadable: when there is no such app, or a module cannot be imported.
+        CodeUnreadable: when there is no such app, or a module cannot be imported or registers no task.
     """
     app = app or project_app()  # Celery's own "current app" would be an empty one where there is none
     if app is None:
@@ -44,11 +47,13 @@ def read(app: Celery | None = None) -> Declarations:
     try:
         with _no_system_checks():
             app.loader.import_default_modules()
-            app.finalize(auto=True)  # periodic tasks may be added by its signals
+            _finalize(app)
         found, problems = entries(app)
-    except Exception as error:  # a task module may fail in any way
+    except CodeUnreadable:
+        raise
+    except (Exception, SystemExit) as error:  # a task module may fail in any way
         raise CodeUnreadable(
-            f"A task module could not be imported ({type(error).__name__}: {error}). Nothing was synced."
+            f"A task module could not be imported {_reason(error)}. Nothing was changed."
         ) from error
     finally:
         enable_loggers()
@@ -59,9 +64,32 @@ def read(app: Celery | None = None) -> Declarations:
                 f"“{name}” is in CELERY_BEAT_SCHEDULE too; its @scheduled_task counts. Remove one of them."
             )
         values = {**definition.values, "timezone": definition.values["timezone"] or zone}
-        found[name] = Declared(name, definition.task_name, Source.DECORATOR, values)
+        try:
+            task_name = definition.task_name
+        except Exception as error:  # noqa: BLE001 - Celery makes the task now, of whatever it was given
+            problems[name] = f"Celery could not make a task of “{name}” {_reason(error)}. {NAMELESS}"
+            continue
+        found[name] = Declared(name, task_name, Source.DECORATOR, values, definition.formerly)
     tasks = tuple(found[name] for name in sorted(found))
     return Declarations(tasks, frozenset([*found, *problems]), tuple(problems.values()))
+
+
+def _finalize(app: Celery) -> None:
+    """Have Celery make the tasks that the modules registered. Its signals may add periodic tasks."""
+    try:
+        app.finalize(auto=True)
+    except Exception as error:
+        raise CodeUnreadable(
+            f"Celery could not make a task of what a module registers {_reason(error)}. {NAMELESS} "
+            "Nothing was changed."
+        ) from error
+
+
+def _reason(error: BaseException) -> str:
+    """The error in brackets, and the place in the module that was being imported."""
+    modules = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.name == "<module>"]
+    place = f' at "{modules[-1].filename}", line {modules[-1].lineno}' if modules else ""
+    return f"({type(error).__name__}: {error}){place}"
 
 
 @contextmanager

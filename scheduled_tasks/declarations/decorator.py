@@ -8,14 +8,15 @@ import sys
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import timedelta
 from difflib import get_close_matches
+from types import FrameType
 from typing import Any, Generic, ParamSpec, Protocol, TypeVar
 
 from celery import Task, shared_task
 
-from ..cron import CronExpression
+from .. import validation
 from ..private import Proxy
-from . import registry, validation
-from .registry import MISFIRES, OVERLAPS, Origin, wrong
+from . import registry
+from .registry import Origin, WrongDeclaration, wrong
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -52,12 +53,14 @@ def scheduled_task(
     *,
     name: str | None = None,
     task_name: str | None = None,
+    formerly: Collection[str] = (),
     description: str = "",
     timezone: str | None = None,
     enabled: bool = True,
     overlap: str | None = None,
     misfire: str | None = None,
     grace: timedelta | None = None,
+    spread: timedelta | None = None,
     retention: timedelta | None = None,
     retention_count: int | None = None,
     alert_after: int | None = None,
@@ -66,27 +69,32 @@ def scheduled_task(
     alert_on: Collection[str] | None = None,
     owner: str | None = None,
     runbook: str | None = None,
+    tags: Collection[str] = (),
     args: Sequence[Any] = (),
     kwargs: Mapping[str, Any] | None = None,
     queue: str | None = None,
     priority: int | None = None,
     expires: timedelta | float | None = None,
     capture_logs: bool = True,
+    schedulable: bool = True,
     **celery_options: Any,
 ) -> Callable[[Callable[P, R]], DeclaredTask[P, R]]:
     """Declare a function, or an existing Celery task, as a recurring job.
 
     `schedule` is a cron expression of five fields or a macro (``"@daily"``), read in `timezone` (default:
-    Celery's). `name` is the job's name (default: the function's, with dashes), `task_name` Celery's. `args`
+    Celery's). `name` is the job's name (default: the function's, with dashes), `task_name` Celery's.
+    `formerly` are names of either kind that it had before: the stored task and its runs stay its own. `args`
     and `kwargs` are sent with each run and must be JSON. `overlap` is ``"skip"``, ``"allow"`` or
-    ``"queue_one"``; `misfire` is ``"run_once"`` or ``"ignore"``. `expires` is in seconds. `capture_logs`
-    says whether a run keeps the lines it logs.
+    ``"queue_one"``; `misfire` is ``"run_once"`` or ``"ignore"``. With `spread` each run starts later than
+    scheduled, by a time below it that is the same for each run and differs from task to task. `expires` is
+    in seconds. `capture_logs` says whether a run keeps the lines it logs,
+    `schedulable` whether the page offers the Celery task to people who add a task.
 
     Somebody is told after `alert_after` failures in a row, and that all is well after `recover_after`
     successes. A run that takes longer than `max_runtime` is slow. `alert_on` are the kinds of trouble to tell
     of: some of ``"failing"``, ``"late"``, ``"slow"``, or none. `owner` is who is told, a key of the setting
     ``ALERTS`` (at most 100 characters). `runbook` is an http or https address (at most 500 characters), shown
-    with every error. What is None is left to the project's settings.
+    with every error. What is None is left to the project's settings. `tags` are words to find the task by.
 
     Every other keyword argument must be an option of a Celery task (:func:`check_known`) and goes to Celery's
     ``shared_task``.
@@ -96,41 +104,36 @@ def scheduled_task(
     Raises:
         WrongDeclaration: at import, naming file, line, name and reason.
     """
-    caller = sys._getframe(1)
-    place = (os.path.realpath(caller.f_code.co_filename), caller.f_lineno)
+    given = dict(locals())  # by the names of the fields
+    place = _place(sys._getframe(1))
     if callable(schedule):  # @scheduled_task without parentheses: the function would never become a task
-        origin = Origin(*place, function=_function_name(schedule))
-        raise wrong(origin, _job_name(origin), 'it has no schedule; write @scheduled_task("0 3 * * *").')
+        raise _without_schedule(Origin(*place, function=_function_name(schedule)))
 
     def declare(function: Callable[P, R]) -> DeclaredTask[P, R]:
         origin = Origin(*place, function=_function_name(function))
-        job = _job_name(origin) if name is None else name
         try:
-            validation.text("name", job, required=True)
-            values = {
-                "schedule": CronExpression.parse(schedule).canonical,
-                "timezone": validation.zone(timezone),
-                "enabled": validation.flag("enabled", enabled),
-                "overlap": validation.choice("overlap", overlap, OVERLAPS),
-                "misfire": validation.choice("misfire", misfire, MISFIRES),
-                "grace": validation.duration("grace", grace),
-                "retention": validation.duration("retention", retention),
-                "retention_count": validation.whole("retention_count", retention_count, 1),
-                **validation.alert_policy(alert_after, recover_after, max_runtime, alert_on, owner, runbook),
-                "description": validation.text("description", description, longest=None),
-                "args": validation.args(args),
-                "kwargs": validation.kwargs({} if kwargs is None else kwargs),
-                "queue": None if queue is None else validation.text("queue", queue, required=True),
-                "priority": validation.whole("priority", priority, 0, 255),
-                "expires": validation.seconds("expires", expires),
-            }
-            task = _celery_task(function, task_name, _options(capture_logs, celery_options))
+            validation.text("name", job := _job_name(origin) if name is None else name, required=True)
+            values = validation.declared(given)
+            former = validation.names("formerly", formerly)
+            task = _celery_task(
+                function,
+                task_name,
+                _options(celery_options, capture_logs=capture_logs, schedulable=schedulable),
+            )
         except (ValueError, TypeError) as error:
             raise wrong(origin, job, str(error)) from error
-        registry.add(registry.TaskDefinition(job, values, origin, task))
+        registry.add(registry.TaskDefinition(job, values, origin, task, former))
         return task  # type: ignore[no-any-return]
 
     return declare
+
+
+def _place(frame: FrameType) -> tuple[str, int]:
+    return os.path.realpath(frame.f_code.co_filename), frame.f_lineno
+
+
+def _without_schedule(origin: Origin) -> WrongDeclaration:
+    return wrong(origin, _job_name(origin), 'it has no schedule; write @scheduled_task("0 3 * * *").')
 
 
 def _job_name(origin: Origin) -> str:
@@ -142,12 +145,11 @@ def _is_celery_task(function: object) -> bool:
     return issubclass(type(function), Proxy | Task)
 
 
-def _options(capture_logs: object, celery_options: dict[str, Any]) -> dict[str, Any]:
+def _options(celery_options: dict[str, Any], **flags: object) -> dict[str, Any]:
     """Options of the Celery task: what a worker must know travels with the code, as its attribute."""
     check_known(celery_options, own=inspect.getfullargspec(scheduled_task).kwonlyargs)
-    if validation.flag("capture_logs", capture_logs):
-        return celery_options
-    return {**celery_options, "capture_logs": False}
+    off = {name: False for name, value in flags.items() if not validation.flag(name, value)}
+    return {**celery_options, **off}
 
 
 def _celery_task(function: Callable[..., Any], task_name: str | None, options: dict[str, Any]) -> Any:
@@ -156,6 +158,10 @@ def _celery_task(function: Callable[..., Any], task_name: str | None, options: d
     if not _is_celery_task(function):
         if not callable(function):
             raise TypeError(f"it must decorate a function, not {function!r}.")
+        if not str(getattr(function, "__name__", "")).isidentifier():
+            raise TypeError(
+                "Celery makes tasks of functions with a name, not of a lambda or functools.partial."
+            )
         if any(each(function) for each in NEVER_RUN):
             raise TypeError(
                 "it is async or a generator, whose body Celery never runs; give a plain function."

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeVar
@@ -57,9 +57,10 @@ def plan(
     claimed = {row.task_id for row in rows}
     defaults = _by_name(rows)
     unclaimed = _by_name([task for task in tasks if task.pk not in claimed])
+    renamed = _renamed(code, rows)
     steps = [Step("misplaced", known=row) for row in known if row.pk in misplaced]
     for declared in code.tasks:
-        row = _find(defaults, declared.name, taken=code.names)
+        row = _find(defaults, declared.name, taken=code.names) or renamed.get(declared.name)
         task = by_id.get(row.task_id) if row else None
         if row and task:
             steps.append(_merged(declared, row, task))
@@ -83,12 +84,12 @@ def _is_misplaced(row: CodeDefault, task: ScheduledTask | None, celery_names: Ma
 
     A job may be renamed by an operator and moved to another Celery task by code; both at once is another job.
     """
-    if task is None or _folded(task.name) == _folded(row.name):
+    if task is None or folded(task.name) == folded(row.name):
         return False
     return task.task not in (row.declared.get("task"), celery_names.get(row.name))
 
 
-def _folded(name: str) -> str:
+def folded(name: str) -> str:
     """What MariaDB compares of a name: neither case, accents nor blanks at the end."""
     letters = unicodedata.normalize("NFKD", name.casefold())
     return "".join(letter for letter in letters if not unicodedata.combining(letter)).rstrip()
@@ -97,15 +98,31 @@ def _folded(name: str) -> str:
 def _by_name(rows: Iterable[Named]) -> dict[str, list[Named]]:
     found: dict[str, list[Named]] = defaultdict(list)
     for row in rows:
-        found[_folded(row.name)].append(row)
+        found[folded(row.name)].append(row)
     return found
 
 
 def _find(rows: Mapping[str, list[Named]], name: str, taken: Collection[str] = ()) -> Named | None:
     """The row of this name, else one of a name that MariaDB takes for it and that is not `taken`."""
-    alike = rows.get(_folded(name), [])
+    alike = rows.get(folded(name), [])
     others = [row for row in alike if row.name not in taken]
     return next((row for row in alike if row.name == name), others[0] if others else None)
+
+
+def _renamed(code: Declarations, rows: Sequence[CodeDefault]) -> dict[str, CodeDefault]:
+    """By a declared name, the row that the task has under a former one.
+
+    Only a row that code declares no more, and which is the only one that one declared task alone can mean.
+    """
+    left = [row for row in rows if row.name not in code.names]
+    found = {}
+    for declared in code.tasks:
+        by_name = [row for row in left if row.name in declared.formerly]
+        former = by_name or [row for row in left if row.declared.get("task") in declared.formerly]
+        if len(former) == 1:
+            found[declared.name] = former[0]
+    claims = Counter(row.pk for row in found.values())
+    return {name: row for name, row in found.items() if claims[row.pk] == 1}
 
 
 def _adopted(declared: Declared, known: CodeDefault | None, task: ScheduledTask) -> Step:
@@ -121,6 +138,8 @@ def _merged(declared: Declared, known: CodeDefault, task: ScheduledTask) -> Step
     chosen = [name for name in theirs if name not in differing]
     changes = {name: declared.values[name] for name in differing if name not in theirs}
     details = [f"{name} {_shown(stored[name])} → {_shown(value)}" for name, value in changes.items()]
+    if known.name != declared.name:
+        details.append(f"name {known.name!r} → {declared.name!r}")
     if task.task != declared.task:
         details.append(f"task {task.task!r} → {declared.task!r}")
     before = (known.name, known.declared, set(known.chosen), known.source)

@@ -5,9 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-OVERLAPS = ("skip", "allow", "queue_one")
-MISFIRES = ("run_once", "ignore")
-
 
 class WrongDeclaration(ValueError):
     """A ``@scheduled_task`` that cannot be kept: file, line, name and reason in one sentence."""
@@ -34,6 +31,8 @@ class TaskDefinition:
     origin: Origin
     task: Any
     """The Celery task or a proxy of it; looking into a proxy makes the Celery app."""
+    formerly: tuple[str, ...] = ()
+    """Names and Celery names that it had before."""
 
     @property
     def task_name(self) -> str:

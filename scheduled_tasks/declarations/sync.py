@@ -18,7 +18,7 @@ from celery import Celery
 from django.core.exceptions import ValidationError
 from django.db import DatabaseError, InterfaceError, OperationalError, connections, transaction
 from django.db.models import F, Q
-from django_celery_beat.models import PeriodicTasks
+from django_celery_beat.models import PeriodicTask, PeriodicTasks
 
 from ..masking import masked_text, printable
 from ..models import (
@@ -28,12 +28,13 @@ from ..models import (
     PausedBy,
     ScheduledTask,
     ScheduledTaskQuerySet,
+    Source,
     TaskState,
     database,
     database_now,
 )
 from ..private import under_test
-from ..recording.connection import MYSQL_TEXT_ERRORS
+from ..recording.connection import MYSQL_TEXT_ERRORS, own_transaction
 from .code import CodeUnreadable, Declarations, read
 from .fields import FIELDS, NOT_PAUSED, Declared, change, values_of
 from .plan import UNCOUNTED, Kind, Step, plan
@@ -70,13 +71,19 @@ class SyncReport:
         return bool(self.changes)
 
 
-def sync(*, app: Celery | None = None, recreate: bool = False, check: bool = False) -> SyncReport:
+def sync(
+    *,
+    app: Celery | None = None,
+    recreate: bool = False,
+    check: bool = False,
+    only: Collection[str] | None = None,
+) -> SyncReport:
     """Bring the stored tasks in line with what the code of this process declares.
 
     `app` is the project's Celery app (default: the current one). What code no longer declares is flagged and
-    paused; `recreate` brings back what operators deleted; `check` only reports. Any number of processes may
-    sync at once. Code that cannot be read changes nothing and is reported as a problem. The page shows
-    why a sync failed until the next one succeeds.
+    paused; `recreate` brings back what operators deleted; `check` only reports; `only` are the names of the
+    tasks to sync, if not all. Any number of processes may sync at once. Code that cannot be read changes
+    nothing and is reported as a problem. The page shows why a sync failed until the next one succeeds.
 
     Raises:
         django.db.DatabaseError: when the database is down or its tables are not there.
@@ -84,10 +91,10 @@ def sync(*, app: Celery | None = None, recreate: bool = False, check: bool = Fal
     try:
         code = read(app)
         if check:
-            return _report(code, _planned(code, recreate=recreate))
+            return _report(code, _planned(code, recreate=recreate, only=only))
         with _alone(code):
             now = database_now()
-            steps = _planned(code, recreate=recreate)
+            steps = _planned(code, recreate=recreate, only=only)
             return _report(
                 code, steps, refused={step.name: error for step in steps if (error := _apply(step, now))}
             )
@@ -99,6 +106,32 @@ def sync(*, app: Celery | None = None, recreate: bool = False, check: bool = Fal
         if not check:
             _note_failure(f"{type(error).__name__}: {error}")
         raise
+
+
+def preview(app: Celery | None = None) -> SyncReport:
+    """What the next sync would do; before ``migrate`` the first one, to the tasks of django-celery-beat.
+
+    Raises:
+        django.db.DatabaseError: when the database is down.
+    """
+    if tables_exist():
+        return sync(app=app, check=True)
+    try:
+        code = read(app)
+    except CodeUnreadable as error:
+        return SyncReport(problems=(str(error),))
+    return _report(code, plan(code, known=[], tasks=_without_state(code), recreate=False))
+
+
+def _without_state(code: Declarations) -> list[ScheduledTask]:
+    """The tasks that have a declared name, while this app's tables are not there."""
+    if PeriodicTask._meta.db_table not in connections[database()].introspection.table_names():
+        return []
+    stored = ScheduledTask.objects.using(database()).filter(name__in=code.names)
+    tasks = list(stored.select_related("crontab", "interval", "solar", "clocked"))
+    for task in tasks:
+        task.scheduled_state = TaskState(task_id=task.pk)
+    return tasks
 
 
 def _note_failure(error: str) -> None:
@@ -195,7 +228,7 @@ def _alone(code: Declarations) -> Iterator[None]:
     Lease.objects.using(alias).bulk_create([Lease(name=SYNC_LEASE)], ignore_conflicts=True)
     states = [TaskState(task_id=pk) for pk in _concerned(code).values_list("pk", flat=True)]
     TaskState.objects.using(alias).bulk_create(states, ignore_conflicts=True, batch_size=500)
-    with transaction.atomic(using=alias):
+    with own_transaction(alias):
         Lease.objects.using(alias).filter(name=SYNC_LEASE).update(epoch=F("epoch") + 1, error="")
         list(_concerned(code).select_for_update().order_by("pk").values_list("pk", flat=True))
         yield
@@ -208,9 +241,10 @@ def _concerned(code: Declarations) -> ScheduledTaskQuerySet:
     )
 
 
-def _planned(code: Declarations, *, recreate: bool) -> list[Step]:
-    known = list(CodeDefault.objects.using(database()))
-    return plan(code, known=known, tasks=list(_concerned(code).with_schedules()), recreate=recreate)
+def _planned(code: Declarations, *, recreate: bool, only: Collection[str] | None) -> list[Step]:
+    known = list(CodeDefault.objects.using(database()).order_by("pk"))
+    steps = plan(code, known=known, tasks=list(_concerned(code).with_schedules()), recreate=recreate)
+    return steps if only is None else [step for step in steps if step.name in only]
 
 
 def _apply(step: Step, now: datetime) -> str:
@@ -244,7 +278,7 @@ def _store(step: Step, declared: Declared, now: datetime) -> None:
         task.name = declared.name  # the same to MariaDB, written otherwise
     task.task = declared.task
     back = {"enabled": True} if step.kind == "resumed" else {}
-    change(task, {**back, **step.changes}, now)
+    change(task, {**back, **step.changes}, now, **_policies(task, declared.source))
     # Another row's default of this name: of a task that was deleted, or whose id another job took.
     CodeDefault.objects.using(database()).filter(name=step.name).exclude(pk=task.pk).delete()
     CodeDefault(
@@ -254,6 +288,13 @@ def _store(step: Step, declared: Declared, now: datetime) -> None:
         declared=declared.stored,
         chosen=list(step.chosen),
     ).save()
+
+
+def _policies(task: ScheduledTask, source: Source) -> dict[str, bool]:
+    """Whether the task runs as before this app: an entry of Celery's own does, a decorator chooses."""
+    if source == Source.DECORATOR:
+        return {"runs_as_before": False}
+    return {"runs_as_before": True} if task.pk is None else {}
 
 
 def _pause(known: CodeDefault, task: ScheduledTask | None, now: datetime) -> None:

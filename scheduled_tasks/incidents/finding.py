@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import Any
 
 from django.db import connections
 from django.db.models import BooleanField, Count, ExpressionWrapper, Max, Q, QuerySet, Subquery, Value
@@ -16,10 +16,12 @@ from django_celery_beat.models import PeriodicTasks
 
 from ..conf import settings
 from ..models import (
+    FAILURES,
     OUTCOMES,
     Flag,
     Incident,
     IncidentKind,
+    MaintenanceWindow,
     Notice,
     ScheduledTask,
     ScheduledTaskQuerySet,
@@ -29,7 +31,8 @@ from ..models import (
     UtcNow,
     database,
 )
-from ..models.flags import FAILURES, Now, annotation, condition, outcome_of, outcome_status
+from ..models.flags import Now, annotation, condition, outcome_of, outcome_status
+from ..models.maintenance import covered
 from ..reading.health import problems
 from ..reading.machinery import Machinery
 from ..reading.recent_runs import RECENT_RUNS, RecentRun, recent_runs
@@ -57,11 +60,16 @@ KINDS = {
 """Problems of the machinery that are incidents once they last."""
 
 
-class Fault(NamedTuple):
-    """Something wrong with what runs the tasks; ``subject`` is a queue's name, or empty."""
+@dataclass(frozen=True)
+class Fault:
+    """Something wrong with what runs the tasks; ``subject`` is a queue's name, or empty.
+
+    ``since`` is :attr:`.reading.health.Problem.since`. The same fault may be told with another one later.
+    """
 
     kind: IncidentKind
     subject: str
+    since: datetime | None = field(default=None, compare=False)
 
     @property
     def key(self) -> str:
@@ -75,7 +83,7 @@ class Findings:
 
     now: datetime
     tasks: Mapping[int, ScheduledTask]
-    """Annotated with ``is_late``, ``is_slow``, ``outcome_status`` and ``outcome_id``."""
+    """Annotated with ``is_late``, ``is_slow``, ``in_maintenance``, ``outcome_status`` and ``outcome_id``."""
 
     incidents: Mapping[str, Incident]
     """The open ones, by key."""
@@ -107,7 +115,7 @@ def key_of(kind: str, subject: int | str) -> str:
 def machinery_faults(machinery: Machinery) -> list[Fault]:
     """What is wrong with the machinery now, however long it has been so."""
     found = [each for each in problems(machinery) if each.code in KINDS and each.subject != "site"]
-    return [Fault(KINDS[each.code], each.subject) for each in found]
+    return [Fault(KINDS[each.code], each.subject, each.since) for each in found]
 
 
 def blames_nobody(faults: Iterable[Fault]) -> bool:
@@ -126,12 +134,13 @@ def in_trouble(now: Now, *, by_outcome: bool = True) -> ScheduledTaskQuerySet:
     bad = condition(Flag.LATE, now, None) | Q(condition(Flag.SLOW, now, None))
     if by_outcome:
         bad |= Q(In(outcome_status(), sorted(FAILURES)))
-    return with_outcomes(tasks.filter(Q(enabled=True) & bad | Q(pk__in=open_ones)), now)
+    return with_outcomes(tasks.not_stopped().filter(bad) | tasks.filter(pk__in=open_ones), now)
 
 
 def with_outcomes(tasks: ScheduledTaskQuerySet, now: Now) -> ScheduledTaskQuerySet:
-    """The tasks with the two flags and their last outcome."""
+    """The tasks with the two flags, whether they are in a maintenance, and their last outcome."""
     flags = {f"is_{flag}": annotation(flag, now, None) for flag in (Flag.LATE, Flag.SLOW)}
+    flags["in_maintenance"] = ExpressionWrapper(covered(now), output_field=BooleanField())
     return tasks.annotate(outcome_status=outcome_status(), outcome_id=outcome_of("pk"), **flags)
 
 
@@ -158,14 +167,17 @@ def signature() -> list[tuple[str, str]]:
 
     A task that begins to fail, or is enabled while it fails, shows by the newest failures or the last edit.
     """
-    statement, params = _compiled_signature(database(), settings.GRACE, settings.MAX_RUNTIME)
+    kept = settings.GRACE, settings.MAX_RUNTIME, settings.PAUSED
+    statement, params = _compiled_signature(database(), *kept)
     with connections[database()].cursor() as cursor:
         cursor.execute(statement, params)
         return sorted((str(kind), str(text)) for kind, text in cursor.fetchall())
 
 
 @lru_cache(maxsize=10)
-def _compiled_signature(alias: str, grace: timedelta, longest: timedelta | None) -> tuple[str, Sequence[Any]]:
+def _compiled_signature(
+    alias: str, grace: timedelta, longest: timedelta | None, paused: bool
+) -> tuple[str, Sequence[Any]]:
     """The statement, kept because Django takes far longer to write it than a database to answer it."""
     now = UtcNow()
     policy = ("alert_after", "recover_after", "alert_on", "owner")
@@ -180,6 +192,7 @@ def _compiled_signature(alias: str, grace: timedelta, longest: timedelta | None)
         part(open_incidents(), "incident", "pk", "task_id", muted),
         part(failures, "failures", Count("pk"), Max("pk"), failed),
         part(lasting_runs(now), "run", "pk"),
+        part(MaintenanceWindow.objects.active_at(now), "window", "pk"),
         processes_part(),
         part(Notice.objects.filter(due_at__isnull=False), UNSENT, "pk"),
         part(PeriodicTasks.objects.all(), "edited", edited),
@@ -202,7 +215,7 @@ def read_tasks(now: datetime, since: datetime) -> dict[int, ScheduledTask]:
     ids = failed.exclude(task=None).values_list("task_id", flat=True).distinct()
     more = [pk for pk in ids if pk not in seen]
     if more:
-        tasks = ScheduledTask.objects.using(database()).filter(pk__in=more, enabled=True)
+        tasks = ScheduledTask.objects.using(database()).not_stopped().filter(pk__in=more)
         found += with_outcomes(tasks, now).select_related("scheduled_state")
     return {task.pk: task for task in found}
 

@@ -92,7 +92,7 @@ def compare(findings: Findings) -> Changes:
     """What has changed since the incidents were last written. Reads little."""
     changes = Changes(findings.now)
     for task in findings.tasks.values():
-        if task.enabled:
+        if not task.is_stopped:
             _compare_failing(changes, findings, task)
             _compare_late(changes, findings, task)
         else:
@@ -178,6 +178,8 @@ def _open_failing(
 
 
 def _compare_late(changes: Changes, findings: Findings, task: ScheduledTask) -> None:
+    if getattr(task, "in_maintenance", False):  # where it neither begins to be late nor recovers
+        return
     key = key_of(IncidentKind.LATE, task.pk)
     incident = findings.incidents.get(key)
     outcome: int = getattr(task, "outcome_id", None) or 0
@@ -221,7 +223,9 @@ def _count_ticks(changes: Changes) -> None:
 
 
 def _compare_slow(changes: Changes, findings: Findings) -> None:
-    slow = [task for task in findings.tasks.values() if task.enabled and getattr(task, "is_slow", False)]
+    slow = [
+        task for task in findings.tasks.values() if not task.is_stopped and getattr(task, "is_slow", False)
+    ]
     new = [task for task in slow if key_of(IncidentKind.SLOW, task.pk) not in findings.incidents]
     runs = slow_runs([task.pk for task in new])
     for task in new:
@@ -238,7 +242,8 @@ def _compare_faults(changes: Changes, findings: Findings, faults: Collection[Fau
     keys = {fault.key for fault in faults}
     for fault in faults:
         if fault.key not in findings.incidents:
-            changes.open(fault.kind, fault.subject, subject=fault.subject[:255])
+            began = fault.since or changes.now  # as the page has it, not when it had lasted long enough
+            changes.open(fault.kind, fault.subject, subject=fault.subject[:255], opened_at=began)
     for incident in findings.incidents.values():
         if incident.task_id is None and incident.key not in keys:
             changes.close(incident, Closing.RECOVERED)

@@ -47,10 +47,11 @@ AT_ONCE = 500
 
 
 class Untold(TextChoices):
-    """Why nobody was told of an open incident."""
+    """Why nobody was told of an incident; of one that is over only whether it was muted."""
 
     NO_CHANNEL = "no_channel", _("No channel is set up for it.")
     MUTED = "muted", _("It is muted.")
+    WAS_MUTED = "was_muted", _("It was muted.")
     KIND_NOT_ALERTED = "kind_not_alerted", _("The task alerts on other kinds of trouble only.")
     BELOW_ALERT_AFTER = "below_alert_after", _("There were not enough failures in a row yet.")
     WAITING = "waiting", _("It came back within an hour. It is told once it has lasted five minutes.")

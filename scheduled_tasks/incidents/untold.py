@@ -1,4 +1,4 @@
-"""Why nobody was told of open incidents, for people who look at them."""
+"""Why nobody was told of incidents, for people who look at them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from .notices import OPENING, Past, Untold, channels_of, verdict
 
 
 def why_untold(incidents: Sequence[Incident], now: datetime) -> Mapping[int, Untold | str]:
-    """By id of each open incident, why nobody was told: empty when somebody was, or is about to be.
+    """By id, why nobody was told: empty when somebody was, or is about to be. Of what is over, only a mute.
 
     Reads ``incident.notices``, which should be prefetched, and by three statements what concerns those of
     which there is no notice.
@@ -25,6 +25,9 @@ def why_untold(incidents: Sequence[Incident], now: datetime) -> Mapping[int, Unt
         for incident in unnoticed:
             state = states.get(incident.task_id or 0, TaskState())
             found[incident.pk] = _why_unnoticed(incident, state, past, now)
+    for each in incidents:
+        if each.closed_at is not None and each.is_muted(each.closed_at) and not each.notices.all():
+            found[each.pk] = Untold.WAS_MUTED
     return found
 
 

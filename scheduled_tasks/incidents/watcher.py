@@ -21,6 +21,7 @@ from ..recording.recorder import Unanswered, ask, record
 from ..signals import incident_closed, incident_opened
 from ..upkeep.fenced_lease import Fenced, FencedLease
 from ..upkeep.heartbeat import STALE_AFTER, Heartbeat
+from ..upkeep.other_workers import OtherWorkers
 from . import finding, ledger, notices
 from .finding import Fault, Findings
 from .ledger import Changes
@@ -104,6 +105,7 @@ class Watcher:
         self.lease = FencedLease(INCIDENTS_LEASE, heartbeat.boot_id, TTL)
         self._heartbeat = heartbeat
         self._sender = Sender(heartbeat.boot_id)
+        self._others = OtherWorkers()
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
         self._rows: list[tuple[str, str]] = []
@@ -217,6 +219,8 @@ class Watcher:
             pause = LOOK_EVERY
             try:
                 with forks.connected():
+                    if self.lease.held:
+                        self._others.turn()
                     self.turn()
             except Exception as error:  # noqa: BLE001 - the next turn may find the trouble gone
                 complaints.log("Incidents could not be looked for.", error)

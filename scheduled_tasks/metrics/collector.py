@@ -85,7 +85,7 @@ def _ticks(machinery: Machinery) -> Metrics:
 
 
 def _queues(machinery: Machinery, waiting: list[Waiting]) -> Metrics:
-    workers = machinery.alive(ProcessKind.WORKER)
+    workers = [*machinery.alive(ProcessKind.WORKER), *machinery.others]
     chosen: dict[str, str] = {}
     for worker in workers:
         chosen |= worker.task_queues
@@ -111,7 +111,8 @@ def _queues(machinery: Machinery, waiting: list[Waiting]) -> Metrics:
 def _processes(machinery: Machinery) -> Metrics:
     alive = _gauge("processes", "Living beats and workers.", "kind")
     for kind in ProcessKind:
-        alive.add_metric([kind], len(machinery.alive(kind)))
+        number = len(machinery.others if kind == ProcessKind.OTHER else machinery.alive(kind))
+        alive.add_metric([kind], number)
     leading = _gauge("beat_leading", "Whether a living beat leads.")
     leading.add_metric([], any(machinery.leads(beat) for beat in machinery.alive(ProcessKind.BEAT)))
     backlog = _gauge(

@@ -11,7 +11,9 @@ from django.db.models import Case, Count, F, IntegerField, Min, OuterRef, Q, Sub
 from django.db.models.functions import Coalesce
 
 from ..models import (
+    FAILURES,
     OPEN,
+    OUTCOMES,
     UNDER_WAY,
     Flag,
     Incident,
@@ -21,7 +23,7 @@ from ..models import (
     TaskRun,
     Trigger,
 )
-from ..models.flags import FAILURES, condition
+from ..models.flags import condition
 from ..reading.machinery import Machinery
 
 WINDOWS = {"1h": timedelta(hours=1), "1d": timedelta(days=1)}
@@ -66,12 +68,12 @@ def measured_tasks(machinery: Machinery) -> Iterable[Any]:
 
 
 def _streak() -> Subquery:
-    """How many outcomes in a row were no success, as :attr:`.reading.tasks.ListedTask.streak` counts them
+    """How many outcomes in a row were failures, as :attr:`.reading.listed_task.ListedTask.streak` counts them
     among the newest runs of a row.
     """
     task_id = OuterRef("pk")
-    successes = TaskRun.objects.of_task(OuterRef(task_id)).filter(status=Status.SUCCEEDED)
-    newer = Coalesce(Subquery(successes.values("id")[:1]), Value(0))
+    others = TaskRun.objects.of_task(OuterRef(task_id)).filter(status__in=sorted(OUTCOMES - FAILURES))
+    newer = Coalesce(Subquery(others.values("id")[:1]), Value(0))
     failures = TaskRun.objects.of_task(task_id).filter(status__in=sorted(FAILURES), id__gt=newer)
     return Subquery(failures.order_by().values("task_id").annotate(count=Count("pk")).values("count"))
 

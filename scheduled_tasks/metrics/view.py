@@ -17,7 +17,7 @@ except ImportError as error:
         "scheduled_tasks.metrics needs prometheus-client: pip install celery-scheduled-tasks[metrics]."
     ) from error
 
-from ..access import Action, allowed
+from ..access import Action, allowed, grants
 from ..conf import settings
 from .collector import TaskCollector
 
@@ -25,11 +25,11 @@ from .collector import TaskCollector
 @require_safe
 @never_cache
 def metrics(request: HttpRequest) -> HttpResponse:
-    """Everything known at this moment, for whoever has the token or may view the tasks."""
+    """Everything known at this moment, for whoever has the token or may view all tasks."""
     token = settings.METRICS_TOKEN
     if token and not constant_time_compare(request.headers.get("Authorization", ""), f"Bearer {token}"):
         return HttpResponse(status=401, headers={"WWW-Authenticate": "Bearer"})
-    if not token and not allowed(request, Action.VIEW):
+    if not token and not _may_see_everything(request):
         return HttpResponse(status=403)
     registry = CollectorRegistry()
     registry.register(TaskCollector())
@@ -37,3 +37,8 @@ def metrics(request: HttpRequest) -> HttpResponse:
     response = HttpResponse(encode(registry), content_type=content_type)
     patch_vary_headers(response, ["Accept", "Authorization"])
     return response
+
+
+def _may_see_everything(request: HttpRequest) -> bool:
+    found = grants(request)
+    return allowed(request, Action.VIEW) if found is None else Action.VIEW in found.everything

@@ -16,8 +16,21 @@ from .incidents import (
     NoticeEvent,
     NoticeState,
 )
-from .processes import SYNC_LEASE, Lease, Process, ProcessKind, database_now
-from .runs import OPEN, OUTCOMES, SOFT, UNDER_WAY, Status, TaskRun, TaskRunQuerySet, Trigger, decoded, word_of
+from .maintenance import MaintenanceTask, MaintenanceWindow, Windows
+from .processes import SYNC_LEASE, Lease, Process, ProcessKind, Takers, database_now
+from .runs import (
+    FAILURES,
+    OPEN,
+    OUTCOMES,
+    SOFT,
+    UNDER_WAY,
+    Status,
+    TaskRun,
+    TaskRunQuerySet,
+    Trigger,
+    decoded,
+    word_of,
+)
 from .tasks import (
     ROUTING,
     CodeDefault,
@@ -32,6 +45,7 @@ from .tasks import (
 )
 
 __all__ = [
+    "FAILURES",
     "INCIDENTS_LEASE",
     "LONG_AGO",
     "OF_TASKS",
@@ -47,6 +61,8 @@ __all__ = [
     "Incident",
     "IncidentKind",
     "Lease",
+    "MaintenanceTask",
+    "MaintenanceWindow",
     "Misfire",
     "Notice",
     "NoticeEvent",
@@ -59,11 +75,13 @@ __all__ = [
     "ScheduledTaskQuerySet",
     "Source",
     "Status",
+    "Takers",
     "TaskRun",
     "TaskRunQuerySet",
     "TaskState",
     "Trigger",
     "UtcNow",
+    "Windows",
     "database",
     "database_now",
     "decoded",

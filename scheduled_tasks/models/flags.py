@@ -11,19 +11,18 @@ from typing import Any
 
 from django.db import models
 from django.db.models import Case, ExpressionWrapper, F, OuterRef, Q, Subquery, Value, When
+from django.db.models.functions import Coalesce
 from django.db.models.lookups import In, LessThan
 from django.utils.translation import gettext_lazy as _
 
 from ..conf import settings
 from .clock import UtcNow
 from .incidents import Incident
-from .runs import OPEN, OUTCOMES, UNDER_WAY, Status, TaskRun
+from .maintenance import covered
+from .runs import FAILURES, OPEN, OUTCOMES, UNDER_WAY, TaskRun
 from .tasks import TaskState
 
 MIN_LATE_AFTER = timedelta(seconds=60)
-
-FAILURES = OUTCOMES - {Status.SUCCEEDED}
-"""Outcomes of a task that is failing."""
 
 Now = datetime | UtcNow
 KnownTasks = Collection[str] | None
@@ -48,19 +47,20 @@ def running(now: Now, known_tasks: KnownTasks) -> Condition:
 
 
 def failing(now: Now, known_tasks: KnownTasks) -> Condition:
-    """The last outcome was not a success."""
+    """The last outcome was a failure."""
     return In(outcome_status(), sorted(FAILURES))
 
 
 def late(now: Now, known_tasks: KnownTasks) -> Condition:
-    """The next run is overdue, or a run has waited for a worker, for too long."""
+    """The next run is overdue, or a run has waited for a worker, for too long; not in a maintenance."""
     overdue = TaskState.objects.filter(_overdue("next_run_at", "", now), task__enabled=True)
     waiting = TaskRun.objects.open().filter(
         _overdue("open_since", "task__scheduled_state__", now),
         status__in=sorted(OPEN - UNDER_WAY),
         task__isnull=False,
     )
-    return Q(pk__in=overdue.values("task_id")) | Q(pk__in=waiting.values("task_id"))
+    is_late = Q(pk__in=overdue.values("task_id")) | Q(pk__in=waiting.values("task_id"))
+    return is_late & ~covered(now)
 
 
 def slow(now: Now, known_tasks: KnownTasks) -> Condition:
@@ -68,21 +68,26 @@ def slow(now: Now, known_tasks: KnownTasks) -> Condition:
     state = "task__scheduled_state__"
     current: Any = Value(now) if isinstance(now, datetime) else now
     elapsed = ExpressionWrapper(current - F("started_at"), output_field=models.DurationField())
-    too_long = Q(**{f"{state}slow_after__lt": elapsed}) | Q(**{f"{state}max_runtime__lt": elapsed})
+    longest: Any = F(f"{state}max_runtime")
     if settings.MAX_RUNTIME is not None:
-        began_before = Q(started_at__lt=now - settings.MAX_RUNTIME)
-        too_long |= Q(**{f"{state}max_runtime__isnull": True}) & began_before
-    runs = TaskRun.objects.under_way().filter(too_long, task__isnull=False)
+        longest = Coalesce(longest, Value(settings.MAX_RUNTIME))
+    # As annotations, whose outer joins make every database begin with the few open runs.
+    runs = TaskRun.objects.under_way().filter(task__isnull=False)
+    limited = runs.annotate(usual=F(f"{state}slow_after"), longest=longest)
+    runs = limited.filter(Q(usual__lt=elapsed) | Q(longest__lt=elapsed))
     return Q(pk__in=runs.values("task_id"))
 
 
 def paused(now: Now, known_tasks: KnownTasks) -> Condition:
-    """The task is disabled."""
-    return Q(enabled=False)
+    """The task is disabled, or a maintenance window covers it; not one that was to run once and is over."""
+    is_to_come = Q(clocked=None) | Q(clocked__clocked_time__gt=now) | Q(scheduled_state__paused_by__gt="")
+    return Q(enabled=False) & is_to_come | covered(now)
 
 
 def broken(now: Now, known_tasks: KnownTasks) -> Condition:
-    """Beat cannot schedule it, or it is enabled and no living worker knows its Celery task."""
+    """Beat cannot schedule it, or it is enabled and no living worker, with or without this app, knows its
+    Celery task.
+    """
     unschedulable = Q(scheduled_state__broken_reason__gt="")
     if known_tasks is None:
         return unschedulable

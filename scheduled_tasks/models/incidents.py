@@ -50,6 +50,7 @@ class IncidentQuerySet(models.QuerySet["Incident"]):
 class Incident(models.Model):
     """One trouble of a task or of the machinery, from the moment it was seen until it is over.
 
+    One of the machinery begins when the trouble did, where that is known: at the last heartbeat, say.
     ``key`` says what has the trouble: the kind, and the task's id or the queue's name. ``open_key`` is the
     same while the incident is open and None afterwards, so that a trouble has one open incident whatever
     several processes do. ``run_count`` counts the runs in trouble: failures in a row, ticks that did not run,

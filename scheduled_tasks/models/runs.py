@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from datetime import timedelta
+from datetime import datetime, timedelta
 from math import isfinite
 from typing import Any
 
@@ -35,6 +35,7 @@ class Status(models.TextChoices):
     SKIPPED = "skipped", _("Skipped")
     MISSED = "missed", _("Missed")
     LOST = "lost", _("Lost")
+    ELSEWHERE = "elsewhere", _("Recorded elsewhere")
 
 
 OPEN = frozenset({Status.QUEUED, Status.WAITING, Status.RUNNING, Status.RETRYING})
@@ -43,12 +44,13 @@ OPEN = frozenset({Status.QUEUED, Status.WAITING, Status.RUNNING, Status.RETRYING
 UNDER_WAY = frozenset({Status.RUNNING, Status.RETRYING})
 """Statuses of a run whose task has started and not ended."""
 
-SOFT = frozenset({Status.LOST, Status.MISSED, Status.EXPIRED})
+SOFT = frozenset({Status.LOST, Status.MISSED, Status.EXPIRED, Status.ELSEWHERE})
 """Ends concluded from silence: a true start or end that arrives later replaces them."""
 
-OUTCOMES = frozenset(
-    {Status.SUCCEEDED, Status.FAILED, Status.TIMED_OUT, Status.LOST, Status.EXPIRED, Status.MISSED}
-)
+FAILURES = frozenset({Status.FAILED, Status.TIMED_OUT, Status.LOST, Status.EXPIRED, Status.MISSED})
+"""Outcomes of a task that is failing."""
+
+OUTCOMES = FAILURES | {Status.SUCCEEDED, Status.ELSEWHERE}
 """Ends that say how the task is doing; a cancelled, skipped or ignored run does not."""
 
 
@@ -59,6 +61,7 @@ class Trigger(models.TextChoices):
     MANUAL = "manual", _("person")
     RETRY = "retry", _("retry")
     COMMAND = "command", _("command line")
+    IMPORTED = "imported", _("imported")
 
 
 def word_of(choices: type[models.TextChoices], value: str) -> str:
@@ -111,6 +114,8 @@ class TaskRun(models.Model):
 
     ``reason`` is a code of :mod:`..reasons`, ``reason_params`` its parameters. ``cancellation`` holds the
     parameters of ``cancelled_by``, which becomes the reason once the run ends.
+    ``attempt_log`` has the starts of later attempts and the ends of earlier ones, one in a line:
+    :mod:`..recording.attempt_log` writes and reads it.
     ``skipped`` and ``missed`` rows stand for ticks that did not run; one row may cover several
     (``scheduled_for`` to ``scheduled_until``, ``tick_count``) and carries no Celery id.
     All times come from the database's clock.
@@ -132,6 +137,7 @@ class TaskRun(models.Model):
     actor = models.CharField(_("by"), max_length=150, blank=True)
     tick = models.CharField(_("tick"), max_length=64, null=True)  # noqa: DJ001 - unique where known
     scheduled_for = models.DateTimeField(_("scheduled for"), null=True)
+    spread = models.DurationField(_("spread"), null=True)
     scheduled_until = models.DateTimeField(_("scheduled until"), null=True)
     tick_count = models.PositiveIntegerField(_("ticks"), default=1)
     queued_at = models.DateTimeField(_("queued"))
@@ -142,6 +148,7 @@ class TaskRun(models.Model):
     open_since = models.DateTimeField(_("open since"), null=True)
     attempts = models.PositiveIntegerField(_("attempts"), default=0)
     retries = models.PositiveIntegerField(_("retries"), default=0)
+    attempt_log = models.TextField(_("earlier attempts"), blank=True)
     token = models.CharField(_("attempt token"), max_length=32, blank=True)
     process_id = models.CharField(_("process"), max_length=32, blank=True)
     worker = models.CharField(_("worker"), max_length=255, blank=True)
@@ -226,7 +233,12 @@ class TaskRun(models.Model):
     @property
     def lag(self) -> timedelta | None:
         """From the scheduled time to the first attempt's start; None for a run that has not both."""
-        return elapsed(self.scheduled_for, self.started_at)
+        return elapsed(self.due_at, self.started_at)
+
+    @property
+    def due_at(self) -> datetime | None:
+        """When it was to be started: its scheduled time, and by how much that task is spread."""
+        return self.scheduled_for and self.scheduled_for + (self.spread or timedelta(0))
 
     @cached_property
     def summary_data(self) -> Any:

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from django.db import models, router
-from django.db.models.functions import Cast
+from django.db.models.functions import Cast, Concat
 from django.utils.translation import gettext_lazy as _
 from django_celery_beat.models import PeriodicTask
 
-from ..conf import settings
+from ..conf import is_chosen, settings
 from ..cron import known_zone
 from ..links import has_user, is_web_address
 from ..reasons import Reason
@@ -86,17 +86,38 @@ class ScheduledTaskQuerySet(models.QuerySet["ScheduledTask"]):
 
         return self.filter(flags.condition(flag, now, known_tasks))
 
+    def tagged(self, tag: str) -> ScheduledTaskQuerySet:
+        """Only the tasks that have the tag, in upper or lower case."""
+        comma = models.Value(",")
+        tags = self.alias(tags=Concat(comma, "scheduled_state__tags", comma))
+        return tags.filter(tags__icontains=f",{tag},")
+
+    def countable(self) -> ScheduledTaskQuerySet:
+        """The same tasks in no order, to be counted and grouped: of whatever an admin's queryset is."""
+        if not self.query.distinct and self.query.group_by is None:
+            return self.order_by()
+        return ScheduledTask.objects.using(self.db).filter(pk__in=self.order_by().values("pk"))
+
+    def not_stopped(self) -> ScheduledTaskQuerySet:
+        """Those that are enabled, or ran once: as :attr:`ScheduledTask.is_stopped` says."""
+        runs_once = models.Q(one_off=True) | models.Q(clocked__isnull=False)
+        by_beat = runs_once & ~models.Q(scheduled_state__paused_by=PausedBy.OPERATOR)
+        return self.filter(models.Q(enabled=True) | by_beat)
+
     def flag_counts(
         self, now: Now, known_tasks: KnownTasks, **more: models.Aggregate | models.Func
     ) -> dict[str, int]:
-        """How many tasks there are (``total``), how many have each flag, and ``more``: one statement."""
+        """How many tasks there are (``total``), how many have each flag, and ``more``: one statement.
+
+        What ``more`` calls like a flag takes that one's place.
+        """
         from . import flags
 
         counts = {
             flag.value: models.Count("pk", filter=flags.condition(flag, now, known_tasks))
             for flag in flags.Flag
         }
-        return self.order_by().aggregate(total=models.Count("pk"), **counts, **more)
+        return self.countable().aggregate(total=models.Count("pk"), **{**counts, **more})
 
 
 class ScheduledTask(PeriodicTask):
@@ -106,7 +127,6 @@ class ScheduledTask(PeriodicTask):
 
     class Meta:
         proxy = True
-        default_permissions = ("view", "change")
         permissions = [("run_scheduledtask", "Can run scheduled task now")]
         verbose_name = _("scheduled task")
         verbose_name_plural = _("scheduled tasks")
@@ -139,12 +159,29 @@ class ScheduledTask(PeriodicTask):
             return TaskState(task_id=self.pk)
 
     @property
+    def is_stopped(self) -> bool:
+        """Whether it is disabled, unless beat did that: to one that runs once, as soon as it was due."""
+        runs_once = self.one_off or self.clocked_id is not None
+        return not (self.enabled or (runs_once and self.state.paused_by != PausedBy.OPERATOR))
+
+    def is_over(self, now: datetime) -> bool:
+        """Whether it was to run once, at a time that is past, and beat has disabled it: nobody paused it."""
+        is_past = self.clocked is not None and self.clocked.clocked_time <= now
+        return is_past and not self.enabled and not self.state.paused_by
+
+    @property
     def code_default(self) -> CodeDefault | None:
         """What code declares for this task, or None when it was made elsewhere."""
         try:
             return self.scheduled_default
         except CodeDefault.DoesNotExist:
             return None
+
+    @property
+    def is_in_code(self) -> bool:
+        """Whether code declares this task, as of the last sync."""
+        default = self.code_default
+        return default is not None and default.gone_since is None
 
 
 def database() -> str:
@@ -155,8 +192,12 @@ def database() -> str:
 class TaskState(models.Model):
     """What beat and operators know about one task beyond its schedule.
 
-    ``alert_on`` is kinds of trouble with commas between them, ``"none"`` for none. ``slow_after`` is worked
-    out from the task's last successes: a run that takes longer takes far too long.
+    ``alert_on`` is kinds of trouble with commas between them, ``"none"`` for none; ``tags`` are written like
+    this, too. ``slow_after`` is worked
+    out from the task's last successes: a run that takes longer takes far too long. ``run_after_maintenance``
+    is true while a run is due as soon as no maintenance window covers the task. ``runs_as_before`` is true of
+    a task that was there before this app, or that ``CELERY_BEAT_SCHEDULE`` declares, until someone
+    chooses the project's policies.
     """
 
     task = models.OneToOneField(
@@ -170,6 +211,7 @@ class TaskState(models.Model):
     enabled_since = models.DateTimeField(_("enabled since"), null=True)
     accounted_until = models.DateTimeField(_("accounted until"), null=True)
     next_run_at = models.DateTimeField(_("next run"), null=True, db_index=True)
+    run_after_maintenance = models.BooleanField(_("runs after the maintenance"), default=False)
     skip_next = models.BooleanField(_("skip next run"), default=False)
     pause_note = models.CharField(_("pause note"), max_length=500, blank=True)
     paused_by = models.CharField(_("paused by"), max_length=8, choices=PausedBy.choices, blank=True)
@@ -178,8 +220,10 @@ class TaskState(models.Model):
     broken_reason = models.CharField(_("why it cannot run"), max_length=32, blank=True)
     broken_params = models.TextField(_("parameters of why it cannot run"), blank=True)
     overlap = models.CharField(_("overlap"), max_length=9, choices=Overlap.choices, blank=True)
+    runs_as_before = models.BooleanField(_("runs as before"), default=False)
     misfire = models.CharField(_("misfire"), max_length=8, choices=Misfire.choices, blank=True)
     grace = models.DurationField(_("grace"), null=True)
+    spread = models.DurationField(_("spread"), null=True)
     retention = models.DurationField(_("retention"), null=True)
     retention_count = models.PositiveIntegerField(_("runs kept"), null=True)
     alert_after = models.PositiveIntegerField(_("alert after failures in a row"), null=True)
@@ -188,6 +232,7 @@ class TaskState(models.Model):
     alert_on = models.CharField(_("alert on"), max_length=40, blank=True)
     owner = models.CharField(_("owner"), max_length=100, blank=True)
     runbook = models.CharField(_("runbook"), max_length=500, blank=True)
+    tags = models.CharField(_("tags"), max_length=200, blank=True)
     slow_after = models.DurationField(_("far too long after"), null=True)
 
     class Meta:
@@ -205,7 +250,16 @@ class TaskState(models.Model):
     @property
     def effective_overlap(self) -> Overlap:
         """The task's own overlap policy, or the project's."""
-        return Overlap(self.overlap if self.overlap in Overlap.values else settings.OVERLAP)
+        if self.overlap in Overlap.values:
+            return Overlap(self.overlap)
+        return Overlap.ALLOW if self.is_as_before else Overlap(settings.OVERLAP)
+
+    @property
+    def is_as_before(self) -> bool:
+        """Whether its runs may overlap and never expire by default, as django-celery-beat has it: neither the
+        task nor the project has chosen otherwise.
+        """
+        return self.runs_as_before and self.overlap not in Overlap.values and not is_chosen("OVERLAP")
 
     @property
     def effective_misfire(self) -> Misfire:
@@ -230,13 +284,17 @@ class TaskState(models.Model):
     @property
     def effective_max_runtime(self) -> timedelta | None:
         """How long a run may take at most: the task's own time, or the project's; None for no such limit."""
-        limit: timedelta | None = settings.MAX_RUNTIME
-        return limit if self.max_runtime is None else self.max_runtime
+        return settings.MAX_RUNTIME if self.max_runtime is None else self.max_runtime
 
     @property
     def effective_alert_on(self) -> frozenset[str]:
         """The kinds of trouble that somebody is told of (``"failing"``, ``"late"``, ``"slow"``)."""
         return frozenset(self.alert_on.split(",") if self.alert_on else settings.ALERT_ON)
+
+    @property
+    def tag_list(self) -> list[str]:
+        """Its tags."""
+        return self.tags.split(",") if self.tags else []
 
     @property
     def runbook_url(self) -> str:

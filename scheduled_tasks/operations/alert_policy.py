@@ -9,9 +9,9 @@ from typing import Any
 from django.utils.translation import gettext as _
 
 from ..declarations.fields import FIELDS, change
-from ..declarations.validation import ALERT_POLICY, alert_policy
 from ..models import ScheduledTask, database_now
 from ..recording.connection import keepable
+from ..validation import ALERT_POLICY, alert_policy
 from .audit import policy_changed
 from .locking import Actor, Conflict, locked
 
@@ -22,7 +22,7 @@ def set_alert_policy(
     """Give the task this alert policy: values as the arguments of ``@scheduled_task``.
 
     What ``policy`` leaves out, or has as None, is left to the project's settings. ``seen`` is the
-    :func:`policy_token` the person was looking at. Raises :class:`..declarations.validation.Invalid`, and
+    :func:`policy_token` the person was looking at. Raises :class:`..validation.Invalid`, and
     :class:`Conflict` when somebody changed the policy meanwhile.
     """
     texts = {name: keepable(value) for name, value in policy.items() if isinstance(value, str)}

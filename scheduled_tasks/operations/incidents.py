@@ -6,6 +6,7 @@ row is locked meanwhile, and no other.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime, time, timedelta
 
 from django.db import transaction
@@ -16,6 +17,7 @@ from django.utils.translation import gettext_lazy
 
 from ..masking import printable
 from ..models import Incident, database, database_now
+from ..reading.version import digest
 from ..recording.connection import keepable
 from .audit import AuditEntry, Event, of_incident
 from .locking import Actor, Refused
@@ -25,6 +27,11 @@ MORNING = time(9)
 
 SAME_MOMENT = timedelta(minutes=1)
 """A form that is sent twice mutes until moments that are closer than this."""
+
+
+ACKNOWLEDGEMENT = ("acknowledged_by", "acknowledged_at", "note")
+MUTE = ("muted_until", "muted_for_good", "muted_by")
+"""What two people may change at the same time, without touching each other's."""
 
 
 class MuteSpan(TextChoices):
@@ -44,19 +51,25 @@ class MuteSpan(TextChoices):
         return timezone.make_aware(datetime.combine(tomorrow, MORNING))
 
 
-def acknowledge(incident_id: int, *, actor: Actor, note: str = "", seen: str = "") -> Incident:
+def handling_token(incident: Incident) -> str:
+    """A text that changes whenever somebody acknowledges, mutes or unmutes the incident."""
+    return ".".join(_token(incident, columns) for columns in (ACKNOWLEDGEMENT, MUTE))
+
+
+def acknowledge(incident_id: int, *, actor: Actor, note: str = "", seen: str | None = None) -> Incident:
     """Say that somebody looks after the incident; ``note`` (500 characters) says how.
 
     Of an incident that is acknowledged already a new note replaces the old one, and its author the person.
-    An empty note removes the one that the person has ``seen``, but none that somebody wrote meanwhile. Raises
-    :class:`Refused` when the incident is over.
+    ``seen`` is the :func:`handling_token` the person was looking at: without it, an empty note removes none.
+    Raises :class:`Refused` when the incident is over, and when somebody acknowledged it meanwhile.
     """
     note = keepable(printable(note.strip()))[:500]
     with transaction.atomic(using=database()):
         incident = _open_incident(incident_id)
-        is_removal = not note and seen.strip() == incident.note
-        if incident.acknowledged_at is not None and (note == incident.note or not (note or is_removal)):
+        is_kept = note == incident.note or (seen is None and not note)
+        if incident.acknowledged_at is not None and is_kept:
             return incident
+        _check_unchanged(incident, ACKNOWLEDGEMENT, seen)
         by = {"acknowledged_by": keepable(actor.name)[:150], "acknowledged_at": database_now()}
         _change(incident, **by, note=note)
         if note:
@@ -66,10 +79,22 @@ def acknowledge(incident_id: int, *, actor: Actor, note: str = "", seen: str = "
     return incident
 
 
-def mute(incident_id: int, *, actor: Actor, span: str) -> Incident:
+def unacknowledge(incident_id: int, *, actor: Actor, seen: str | None = None) -> Incident:
+    """Take an acknowledgement back, with its note. Raises :class:`Refused` as :func:`acknowledge` does."""
+    with transaction.atomic(using=database()):
+        incident = _open_incident(incident_id)
+        if incident.acknowledged_at is not None:
+            _check_unchanged(incident, ACKNOWLEDGEMENT, seen)
+            _change(incident, acknowledged_by="", acknowledged_at=None, note="")
+            _log(actor, incident, Event.UNACKNOWLEDGED, "acknowledged by")
+    return incident
+
+
+def mute(incident_id: int, *, actor: Actor, span: str, seen: str | None = None) -> Incident:
     """Tell nobody of the incident for a :class:`MuteSpan`. Muting it anew replaces what was chosen before.
 
-    Raises :class:`Refused` for any other span, and when the incident is over.
+    ``seen`` is the :func:`handling_token` the person was looking at. Raises :class:`Refused` for any other
+    span, when the incident is over, and when somebody muted or unmuted it meanwhile.
     """
     if span not in MuteSpan.values:
         raise Refused("span", _("Choose how long to mute it: 1 h, until tomorrow or until resolved."))
@@ -78,6 +103,7 @@ def mute(incident_id: int, *, actor: Actor, span: str) -> Incident:
         until = MuteSpan(span).until(database_now())
         if _is_muted_until(incident, until):
             return incident
+        _check_unchanged(incident, MUTE, seen)
         by = keepable(actor.name)[:150]
         _change(incident, muted_until=until, muted_for_good=until is None, muted_by=by)
         if until is None:
@@ -87,11 +113,12 @@ def mute(incident_id: int, *, actor: Actor, span: str) -> Incident:
     return incident
 
 
-def unmute(incident_id: int, *, actor: Actor) -> Incident:
-    """Tell people of the incident again. Raises :class:`Refused` when it is over."""
+def unmute(incident_id: int, *, actor: Actor, seen: str | None = None) -> Incident:
+    """Tell people of the incident again. Raises :class:`Refused` as :func:`mute` does."""
     with transaction.atomic(using=database()):
         incident = _open_incident(incident_id)
         if incident.is_muted(database_now()):
+            _check_unchanged(incident, MUTE, seen)
             _change(incident, muted_until=None, muted_for_good=False, muted_by="")
             _log(actor, incident, Event.UNMUTED, "muted until")
     return incident
@@ -103,6 +130,15 @@ def _open_incident(incident_id: int) -> Incident:
     if not incidents.open().update(key=F("key")):
         raise _why_not_open(incidents.exists())
     return incidents.get()
+
+
+def _token(incident: Incident, columns: Sequence[str]) -> str:
+    return digest(*(getattr(incident, name) for name in columns))
+
+
+def _check_unchanged(incident: Incident, columns: Sequence[str], seen: str | None) -> None:
+    if seen is not None and _token(incident, columns) not in seen.split("."):
+        raise Refused("conflict", _("Somebody changed this incident meanwhile."))
 
 
 def _why_not_open(exists: bool) -> Refused:

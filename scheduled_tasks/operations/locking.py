@@ -12,7 +12,7 @@ from django.db.models import F
 from django.utils.translation import gettext as _
 
 from ..masking import printable
-from ..models import Incident, ScheduledTask, TaskRun, TaskRunQuerySet, TaskState, database
+from ..models import Incident, MaintenanceWindow, ScheduledTask, TaskRun, TaskRunQuerySet, TaskState, database
 from .audit import AuditEntry
 
 
@@ -20,13 +20,14 @@ from .audit import AuditEntry
 class Actor:
     """Who acts: ``name`` is kept with runs; ``log`` writes what was done to a task to an audit trail.
 
-    What is done to an incident is written to its task, or to the incident itself when that has no task.
+    What is done to an incident is written to its task, or to the incident itself when that has no task; with
+    a maintenance window of one task it is the same.
 
     A project's user names may be of any type: ``name`` is made a text of at most 150 characters.
     """
 
     name: str
-    log: Callable[[ScheduledTask | Incident, AuditEntry], None]
+    log: Callable[[ScheduledTask | Incident | MaintenanceWindow, AuditEntry], None]
 
     def __post_init__(self) -> None:
         text = "" if self.name is None else printable(str(self.name)).strip()
@@ -38,7 +39,8 @@ class Refused(Exception):
 
     ``code`` is one of ``"gone"``, ``"overlap"``, ``"arguments"``, ``"broker"``, ``"message"``,
     ``"unknown_task"``, ``"timezone"``, ``"kind"``, ``"conflict"``, ``"no_default"``, ``"declaration"``,
-    ``"ended"``, ``"pool"``, ``"invalid"``, ``"span"``.
+    ``"ended"``, ``"pool"``, ``"invalid"``, ``"span"``, ``"start"``, ``"past"``, ``"order"``, ``"tasks"``,
+    ``"name"``, ``"protected"``.
     ``run`` is the run concerned, where there is one.
     """
 

@@ -29,6 +29,9 @@ from .locking import Refused
 TIMEOUT = 3.0
 """Seconds the broker may take to accept a connection."""
 
+PING_TIMEOUT = 1.0
+"""Seconds that workers have to answer."""
+
 MANUAL_EXPIRES = timedelta(days=1)
 """How long a run started by a person waits for a worker before it expires."""
 
@@ -82,7 +85,7 @@ def message(
     """The task's message, with its own arguments where none are given, or where a given one is masked.
 
     Raises :class:`BadMessage` when they are not JSON or do not fit the task's signature, where this
-    process knows it.
+    process knows it, and :class:`Refused` when a masked value stands where the task has no such secret.
     """
     args = _given(args, task.args, list, "args")
     kwargs = _given(kwargs, task.kwargs, dict, "kwargs")
@@ -101,7 +104,10 @@ def _given(value: Any, text: str | None, kind: type, what: str) -> Any:
     if value is not None and MASK not in json.dumps(value, ensure_ascii=False):
         return value
     own = _json(text, kind, what)
-    return own if value is None else unmasked(value, own)
+    found = own if value is None else unmasked(value, own)
+    if value is not None and MASK in json.dumps(found, ensure_ascii=False):
+        raise Refused("arguments", _("Type the value that is masked here."))
+    return found
 
 
 def _json(text: str | None, kind: type, what: str) -> Any:
@@ -172,7 +178,7 @@ def _import_task_modules() -> None:
     """Once, because a web process usually has not: there only workers and beat ask Celery for it."""
     try:
         current_app.loader.import_default_modules()
-    except Exception:  # a task module may fail in any way
+    except (Exception, SystemExit):  # a task module may fail in any way
         logger.exception("The task modules could not be imported; options in their code do not count here.")
 
 
@@ -193,6 +199,18 @@ def revoke(run: TaskRun) -> None:
         raise Refused("pool", message % {"pool": process.pool}, run=run)
     with _broker() as connection:
         current_app.control.revoke(run.celery_id, terminate=running, connection=connection)
+
+
+def answering_workers() -> list[str]:
+    """Node names of the workers that answer a ping through the broker, within :data:`PING_TIMEOUT`.
+
+    Raises :class:`Unreachable` when there is no broker or it does not answer, and :class:`BadMessage` where
+    workers cannot be asked through it.
+    """
+    with _broker() as connection:
+        connection.default_channel  # noqa: B018 - opens it
+        answers = current_app.control.ping(timeout=PING_TIMEOUT, connection=connection) or []
+    return sorted(node for answer in answers for node in answer)
 
 
 def _has_broker() -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import cast
+from typing import Any, cast
 
 from django.db import connections
 from django.db.models import CharField, Exists, Max, OuterRef, Q, QuerySet, Subquery, Value
@@ -17,6 +17,7 @@ from ..models import (
     Process,
     ProcessKind,
     ScheduledTask,
+    Takers,
     UtcNow,
 )
 from ..models.clock import as_told
@@ -33,41 +34,86 @@ class Machinery:
     processes: tuple[Process, ...]
     """Beats and workers that have not said goodbye, silent ones included, newest heartbeat first."""
 
+    others: tuple[Process, ...] = ()
+    """Workers that only answer through the broker: they do not report here."""
+
     sync_error: str = ""
     """Why the last sync of code's declarations failed; empty when it did not."""
+
+    last_beat: datetime | None = None
+    """The last heartbeat of any beat, also of one that said goodbye; None where none is remembered."""
+
+    last_worker: datetime | None = None
+    """The same of any worker."""
 
     @classmethod
     def read(cls) -> Machinery:
         """The machinery as the database has it now: one statement, two where no process is."""
-        living = living_processes().annotate(now=UtcNow(), sync_error=Subquery(sync_errors()[:1]))
-        processes = tuple(living.order_by("-last_seen_at"))
-        if not processes:
+        last = {"last_beat": last_sign(ProcessKind.BEAT), "last_worker": last_sign(ProcessKind.WORKER)}
+        living = living_processes().annotate(now=UtcNow(), sync_error=Subquery(sync_errors()[:1]), **last)
+        found = tuple(living.order_by("-last_seen_at"))
+        processes = tuple(each for each in found if each.kind != ProcessKind.OTHER)
+        if not found:
             error = Max("error", filter=Q(name=SYNC_LEASE))
-            told = Lease.objects.aggregate(now=Coalesce(Max(UtcNow()), UtcNow()), error=error)
+            of_none = {name: Coalesce(Max(sign), sign) for name, sign in last.items()}
+            told = Lease.objects.aggregate(now=Coalesce(Max(UtcNow()), UtcNow()), error=error, **of_none)
             now = cast(datetime, as_told(told["now"], connections[Lease.objects.db]))
-            return cls(now=now, processes=(), sync_error=told["error"] or "")
-        newest = processes[0]
-        return cls(now=newest.now, processes=processes, sync_error=newest.sync_error or "")
+            signs = {name: told[name] for name in last}
+            return cls(now=now, processes=(), sync_error=told["error"] or "", **signs)
+        newest = found[0]
+        signs = {name: getattr(newest, name) for name in last}
+        others = tuple(each for each in found if each.kind == ProcessKind.OTHER)
+        told_error = newest.sync_error or ""
+        return cls(now=newest.now, processes=processes, others=others, sync_error=told_error, **signs)
 
     def leads(self, process: Process) -> bool:
         """Whether a beat is the one that starts the tasks; the others stand by."""
         return bool(getattr(process, "leads", False))
 
     def alive(self, kind: ProcessKind) -> list[Process]:
-        """Processes of a kind whose heartbeat is recent."""
-        return [process for process in self.processes if process.kind == kind and not self.is_silent(process)]
+        """Processes of a kind whose heartbeat is recent and that were not started anew since."""
+        of_kind = [process for process in self.processes if process.kind == kind]
+        return [each for each in of_kind if not self.is_silent(each) and not self._is_replaced(each)]
 
     def is_silent(self, process: Process) -> bool:
         """Whether a process that has not said goodbye keeps no heartbeat any more."""
         return process.last_seen_at < self.now - STALE_AFTER
 
+    def _is_replaced(self, process: Process) -> bool:
+        """Whether another of its node started after its last heartbeat: it was killed and started again."""
+        newest = self._newest[process.kind, process.node]
+        return newest is not process and process.last_seen_at < newest.started_at
+
+    @cached_property
+    def _newest(self) -> dict[tuple[str, str], Process]:
+        ascending = sorted(self.processes, key=lambda process: process.started_at)
+        return {(process.kind, process.node): process for process in ascending}
+
+    def last_of_queue(self, queue: str) -> datetime | None:
+        """The last heartbeat of any worker that read from a queue; None where none is remembered."""
+        return max((seen for queues, seen in self._readers if queue in queues), default=None)
+
+    @cached_property
+    def _readers(self) -> list[tuple[list[str], datetime]]:
+        """Queues and last heartbeat of the workers remembered: one statement, for a queue without any."""
+        workers = Process.objects.filter(kind=ProcessKind.WORKER)
+        return list(workers.values_list("queues", "last_seen_at"))
+
     @cached_property
     def known_tasks(self) -> frozenset[str] | None:
-        """Celery task names that living workers registered; None when no worker is alive to tell."""
-        workers = self.alive(ProcessKind.WORKER)
+        """Celery task names that living workers registered, also others; None when none is there to tell."""
+        workers = [*self.alive(ProcessKind.WORKER), *self.others]
         if not workers:
             return None
         return frozenset(name for worker in workers for name in worker.task_names)
+
+    def runs_elsewhere(self, task: ScheduledTask) -> bool:
+        """Whether only workers that do not report here can run a task, so that no run of it is recorded."""
+        return self._takers.only_others(task.task, task.queue, task.exchange)
+
+    @cached_property
+    def _takers(self) -> Takers:
+        return Takers([each for each in self.processes if each.kind == ProcessKind.WORKER], self.others)
 
     @cached_property
     def used_queues(self) -> frozenset[str]:
@@ -89,6 +135,40 @@ class Machinery:
             chosen |= worker.task_queues
         return chosen
 
+    def options_of(self, task: str) -> dict[str, Any] | None:
+        """What the code of this Celery task says, see :attr:`.models.Process.task_options`; None if unknown.
+
+        The worker that started last has the newest code.
+        """
+        newest = self._newest_worker(task)
+        return None if newest is None else newest.task_options.get(task, {})
+
+    def is_schedulable(self, task: str) -> bool:
+        """Whether the newest code of this Celery task lets people schedule it; yes, if nobody knows."""
+        return (self._newest_options.get(task) or {}).get("schedulable", True) is not False
+
+    @cached_property
+    def _newest_options(self) -> dict[str, dict[str, Any]]:
+        found: dict[str, dict[str, Any]] = {}
+        for worker in sorted(self.alive(ProcessKind.WORKER), key=lambda worker: worker.started_at):
+            found |= {name: worker.task_options.get(name, {}) for name in worker.task_names}
+        return found
+
+    def signature_of(self, task: str) -> dict[str, Any] | None:
+        """The arguments of this Celery task, see :mod:`.worker.task_signatures`; None if unknown.
+
+        One statement: only forms need what is large.
+        """
+        newest = self._newest_worker(task)
+        if newest is None:
+            return None
+        told = Process.objects.filter(pk=newest.pk).values_list("task_signatures", flat=True).first() or {}
+        return cast("dict[str, Any] | None", told.get(task))
+
+    def _newest_worker(self, task: str) -> Process | None:
+        workers = [each for each in self.alive(ProcessKind.WORKER) if task in each.task_names]
+        return max(workers, key=lambda worker: worker.started_at, default=None)
+
     def lost_contact(self, process_id: str) -> bool:
         """Whether the process that runs something is silent or gone; empty while none does."""
         if not process_id:
@@ -102,7 +182,14 @@ def sync_errors() -> QuerySet[Lease, str]:
     return Lease.objects.filter(name=SYNC_LEASE).values_list("error", flat=True)
 
 
+def last_sign(kind: ProcessKind) -> Subquery:
+    """The newest heartbeat of a kind of process, those that said goodbye included."""
+    newest = Process.objects.filter(kind=kind).order_by("-last_seen_at")
+    return Subquery(newest.values("last_seen_at")[:1])
+
+
 def living_processes() -> QuerySet[Process]:
-    """Processes that have not said goodbye, each with whether it leads."""
+    """Processes that have not said goodbye, each with whether it leads; large signatures are left out."""
     lease = Lease.objects.filter(name="beat", holder=OuterRef("boot_id"), until__gt=UtcNow())
-    return Process.objects.filter(stopped_at__isnull=True).annotate(leads=Exists(lease))
+    living = Process.objects.filter(stopped_at__isnull=True).defer("task_signatures")
+    return living.annotate(leads=Exists(lease))

@@ -23,8 +23,11 @@ BATCH = 100
 
 COLUMNS = (
     "id", "status", "trigger", "actor", "process_id", "progress", "reason", "reason_params",
-    "queued_at", "started_at", "finished_at",
+    "error_type", "error", "queued_at", "started_at", "finished_at",
 )  # fmt: skip
+
+CUT = {"error": "substr(r.error, 1, 200)"}
+"""Columns of which a list needs the beginning."""
 
 ROW = {
     "sqlite": "json_array({})",
@@ -50,6 +53,9 @@ class RecentRun(NamedTuple):
     progress: str
     reason: str
     reason_params: str
+    error_type: str
+    error: str
+    """Its beginning."""
     queued: str
     started: str | None
     finished: str | None
@@ -112,7 +118,7 @@ def recent_runs(
 def _statement(connection: Any, task_ids: Iterable[int], limit: int, condition: str) -> str:
     """A SELECT per task, in one statement: as subqueries, which plan fast but in MariaDB see no task."""
     run, task = (model._meta.db_table for model in (TaskRun, ScheduledTask))
-    columns = ", ".join(f"r.{connection.ops.quote_name(name)}" for name in COLUMNS)
+    columns = ", ".join(CUT.get(name) or f"r.{connection.ops.quote_name(name)}" for name in COLUMNS)
     row, rows = ROW[connection.vendor].format(columns), ROWS[connection.vendor]
     # For the reason that models.runs.OfTask gives.
     is_of_task = "r.task_id BETWEEN {0} AND {0}" if connection.vendor == "postgresql" else "r.task_id = {0}"

@@ -18,7 +18,7 @@ from django.db.models.functions import Coalesce, JSONArray
 from django_celery_beat.models import PeriodicTask, PeriodicTasks
 
 from ..conf import settings
-from ..models import SOFT, Flag, Incident, ScheduledTask, TaskRun, UtcNow
+from ..models import SOFT, Flag, Incident, MaintenanceWindow, ScheduledTask, TaskRun, UtcNow
 from ..models.flags import annotation
 from ..models.tasks import RELATED
 from ..upkeep.heartbeat import STALE_AFTER
@@ -36,6 +36,9 @@ INCIDENT_SHOWN = (
 )  # fmt: skip
 """What of an open incident is shown beside its task, besides what never changes."""
 
+WINDOW_SHOWN = ("pk", "starts_at", "ends_at", "note", "by")
+"""What of a maintenance window is shown with its tasks."""
+
 NEWEST = 10_000
 """How many of the newest runs are looked through for ends that were concluded from silence."""
 
@@ -49,6 +52,18 @@ def stored_task() -> JSONArray:
     return JSONArray(*(name for name in names if name.rpartition("__")[2] not in NOT_SHOWN))
 
 
+def stored_columns(task: ScheduledTask) -> list[Any]:
+    """The same of a task that was read with its schedule."""
+    rows = (task, *(getattr(task, relation, None) for relation in RELATED))
+    return [
+        vars(row).get(field.attname)
+        for row in rows
+        if row is not None
+        for field in row._meta.concrete_fields
+        if field.name not in NOT_SHOWN
+    ]
+
+
 def digest(*shown: object) -> str:
     """A short text that changes with what is shown."""
     return sha1("\n".join(map(str, shown)).encode(), usedforsecurity=False).hexdigest()[:24]
@@ -57,7 +72,8 @@ def digest(*shown: object) -> str:
 def list_version(task_ids: Sequence[int]) -> str:
     """The version of a list that shows these tasks: one statement."""
     connection = connections[TaskRun.objects.db]
-    pieces, params = compiled_statement(connection.alias, settings.GRACE, settings.MAX_RUNTIME)
+    kept = settings.GRACE, settings.MAX_RUNTIME, settings.PAUSED
+    pieces, params = compiled_statement(connection.alias, *kept)
     sql, values = pieces[0], []
     for piece, param in zip(pieces[1:], params, strict=True):
         given = [*task_ids] or [NO_TASK] if param == LISTED else [param]
@@ -70,7 +86,7 @@ def list_version(task_ids: Sequence[int]) -> str:
 
 @lru_cache(maxsize=10)
 def compiled_statement(
-    alias: str, grace: timedelta, longest: timedelta | None
+    alias: str, grace: timedelta, longest: timedelta | None, paused: bool
 ) -> tuple[list[str], list[Any]]:
     """The statement between its parameters; :data:`LISTED` stands for the listed tasks' ids.
 
@@ -81,6 +97,7 @@ def compiled_statement(
         _open_runs([LISTED]),
         _open_incidents([LISTED]),
         processes_part(),
+        _windows(),
         _totals(),
     )
     statement = parts[0].using(alias).union(*parts[1:], all=True)
@@ -111,6 +128,12 @@ def _open_incidents(task_ids: Sequence[int]) -> QuerySet[Any, Any]:
     of_tasks = Incident.objects.open().filter(task__isnull=False)
     listed = of_tasks.annotate(listed=Coalesce("task_id", NO_TASK)).filter(listed__in=task_ids)
     return part(listed, "incident", *INCIDENT_SHOWN, is_true(muted_until__gt=UtcNow()))
+
+
+def _windows() -> QuerySet[Any, Any]:
+    """The maintenance windows that are not over, and whether each has begun."""
+    windows = MaintenanceWindow.objects.not_over_at(UtcNow())
+    return part(windows, "window", *WINDOW_SHOWN, is_true(starts_at__lte=UtcNow()))
 
 
 def processes_part() -> QuerySet[Any, Any]:

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Mapping
-from contextlib import nullcontext
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, nullcontext
 from datetime import UTC, datetime
 from functools import cache
 from typing import Any
@@ -30,6 +30,13 @@ AGO = {
 }
 """The moment ``age`` microseconds before the database's clock: a late write still stores a true time."""
 
+AGO_TEXT = {
+    "postgresql": f"TO_CHAR({AGO['postgresql']} AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS.US')",
+    "mysql": AGO["mysql"],
+    "sqlite": AGO["sqlite"],
+}
+"""The same as text in ISO 8601, in UTC."""
+
 CLIENT_TIMEOUTS = {
     "postgresql": {
         "connect_timeout": 5,
@@ -42,6 +49,11 @@ CLIENT_TIMEOUTS = {
 }
 """Bounds the drivers keep by themselves, where the project's ``OPTIONS`` name none: a server that vanished
 must hold neither the recorder nor beat for as long as the network stack would."""
+
+SILENCE = 10
+"""Seconds after which the server ends a transaction of a process that says nothing more: it may keep rows
+that all others need, and the server may not notice for hours that its host is gone. Less than any lease's
+``ttl``, so that the next holder need not wait for it."""
 
 NOT_OWN = ("pool", "server_side_binding")
 """Options of the project's connection that one long-lived connection has no use for."""
@@ -62,14 +74,15 @@ KEYS = frozenset({"celery_id", "name", "token"})
 
 PARAMETER = re.compile(r"%\((\w+)\)s")
 IDENTIFIER = re.compile(r'"(\w+)"')
+CONCAT = re.compile(r"CONCAT\(((?:%\(\w+\)s|[^()])+)\)")
 
 
 def execute(statement: str, params: Mapping[str, Any], *, at: float | None = None) -> int:
     """Run ``statement`` on this thread's connection and return how many rows it matched.
 
-    It is SQL with named parameters, the tables ``"run"`` and ``"task"``, and ``{ago}`` for the time ``at``
-    (``time.monotonic()``, by default now). Texts that the database refuses are tried again in ASCII, those by
-    which a run is found only if need be.
+    It is SQL with named parameters, the tables ``"run"`` and ``"task"``, ``CONCAT(…)`` of columns and
+    parameters, and ``{ago}``, or ``{ago_text}``, for the time ``at`` (``time.monotonic()``, by default now).
+    Texts that the database refuses are tried again in ASCII, those by which a run is found only if need be.
     Inside the project's own transaction a savepoint keeps a failure from breaking it. Raises
     ``django.db.Error``.
     """
@@ -98,7 +111,10 @@ def _run(connection: BaseDatabaseWrapper, sql: str, values: dict[str, Any]) -> i
 @cache
 def _compiled(statement: str, vendor: str) -> tuple[str, frozenset[str]]:
     quote = "`" if vendor == "mysql" else '"'
-    text = statement.replace("{ago}", AGO[vendor])
+    text = statement
+    if vendor != "mysql":
+        text = CONCAT.sub(lambda found: f"({found[1].replace(', ', ' || ')})", text)
+    text = text.replace("{ago}", AGO[vendor]).replace("{ago_text}", AGO_TEXT[vendor])
     text = IDENTIFIER.sub(lambda found: f"{quote}{TABLES.get(found[1], found[1])}{quote}", text)
     return text, frozenset(PARAMETER.findall(text)) - {"age"}
 
@@ -177,3 +193,28 @@ def set_timeouts(connection: BaseDatabaseWrapper) -> None:
     """Give this one connection, before it is opened, the bounds of :data:`CLIENT_TIMEOUTS`."""
     options = CLIENT_TIMEOUTS.get(connection.vendor, {}) | connection.settings_dict["OPTIONS"]
     connection.settings_dict = {**connection.settings_dict, "OPTIONS": options}
+
+
+@contextmanager
+def own_transaction(alias: str) -> Iterator[None]:
+    """A transaction on a connection of the app's own; the server ends it when this process falls silent.
+
+    On SQLite nothing can: whoever stands still in a transaction keeps the file locked.
+    """
+    connection = connections[alias]
+    outermost = not connection.in_atomic_block
+    with transaction.atomic(using=alias):
+        if outermost:
+            _bound_silence(connection)
+        yield
+
+
+def _bound_silence(connection: BaseDatabaseWrapper) -> None:
+    if connection.vendor == "postgresql":
+        statement = f"SET LOCAL idle_in_transaction_session_timeout = '{SILENCE}s'"
+    elif getattr(connection, "mysql_is_mariadb", False):
+        statement = f"SET SESSION idle_transaction_timeout = {SILENCE}"
+    else:
+        return
+    with connection.cursor() as cursor:
+        cursor.execute(statement)

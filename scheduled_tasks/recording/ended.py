@@ -90,7 +90,7 @@ def tell(columns: Mapping[str, Any]) -> None:
     run = (
         TaskRun.objects.using(database())
         .filter(**columns)
-        .defer("args", "kwargs", "log", "traceback")
+        .defer("args", "kwargs", "log", "traceback", "attempt_log")
         .first()
     )
     if run is None or run.status in OPEN:

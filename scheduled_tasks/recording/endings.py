@@ -109,7 +109,8 @@ def of_child(exception: BaseException, einfo: Any) -> Ending:
     ending = _failed(exception, 0, traceback=_traceback(einfo))
     if isinstance(exception, TimeLimitExceeded):
         return replace(ending, status=Status.TIMED_OUT, reason=Reason(Code.HARD_LIMIT))
-    if isinstance(exception, WorkerLostError):
+    # Celery 5.6 hands on what a process left with, 5.7 makes a WorkerLostError of it.
+    if isinstance(exception, WorkerLostError | SystemExit | KeyboardInterrupt):
         return replace(ending, status=Status.LOST, reason=Reason(Code.KILLED))
     return ending
 

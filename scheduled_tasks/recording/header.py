@@ -18,7 +18,8 @@ TASK_NAME = "periodic_task_name"
 FROM_BEAT = "celery_beat_task"
 """Name of the header that Celery's beat adds; a person's "Run selected tasks" does not."""
 
-TRIGGERS = tuple(Trigger.values)
+TRIGGERS = tuple(trigger for trigger in Trigger.values if trigger != Trigger.IMPORTED)
+"""Those that a message may have."""
 EARLIEST, LATEST = datetime(1970, 1, 1, tzinfo=UTC), datetime(9000, 1, 1, tzinfo=UTC)
 LARGEST_ID = 2**63 - 1
 

@@ -21,6 +21,7 @@ from django.db import IntegrityError
 
 from ..models import OPEN, SOFT, Status
 from ..reasons import NO_REASON, Code, Reason
+from . import attempt_log
 from .connection import execute
 from .ended import ended
 from .header import Header
@@ -59,6 +60,8 @@ ERROR = _set("error_type error traceback")
 OUTPUT = _set("log progress")
 WORKER = _set("process_id worker pid")
 CANCELLED_BY = f"""%(status)s = '{Status.CANCELLED}' AND "cancellation" <> ''"""
+NOTE_START = attempt_log.noting("%(token)s", "{ago_text}")
+NOTE_END = attempt_log.noting('"token"', "%(attempt_end)s")
 REASON = f"""
     "reason_params" = CASE WHEN {CANCELLED_BY} THEN "cancellation" ELSE %(reason_params)s END,
     "reason" = CASE WHEN {CANCELLED_BY} THEN '{Code.CANCELLED_BY}' ELSE %(reason)s END
@@ -69,7 +72,7 @@ INSERT INTO "run" (
     "celery_id", "task_id", "name", "status", "trigger", "actor", "tick_count", "scheduled_for", "queued_at",
     "expires_at", "started_at", "finished_at", "open_since", "attempts", "retries", "token", "process_id",
     "worker", "pid", "queue", "args", "kwargs", "summary", "error_type", "error", "traceback", "log",
-    "progress", "retry_of_id", "reason", "reason_params", "redelivered"
+    "progress", "retry_of_id", "reason", "reason_params", "redelivered", "attempt_log"
 ) VALUES (
     %(celery_id)s, COALESCE(%(task)s, (SELECT "id" FROM "task" WHERE "name" = %(name)s)), %(name)s,
     %(status)s, %(trigger)s, %(actor)s, 1, %(scheduled_for)s, COALESCE(%(queued_at)s, {{ago}}),
@@ -79,7 +82,7 @@ INSERT INTO "run" (
     CASE WHEN %(status)s IN ({_listed(OPEN)}) THEN {{ago}} END,
     %(attempts)s, %(retries)s, %(token)s, %(process_id)s, %(worker)s, %(pid)s, %(queue)s, %(args)s,
     %(kwargs)s, '', %(error_type)s, %(error)s, %(traceback)s, '', '', %(retry_of)s, %(reason)s,
-    %(reason_params)s, %(redelivered)s
+    %(reason_params)s, %(redelivered)s, ''
 )
 """
 # MariaDB evaluates assignments from left to right: what depends on an old value comes before it changes.
@@ -91,6 +94,8 @@ UPDATE "run" SET
         WHEN "status" = '{Status.CANCELLED}' THEN '{Code.CANCELLED_TOO_LATE}'
         ELSE ''
     END,
+    "attempt_log" = CASE
+        WHEN "token" = %(token)s OR "attempts" = 0 THEN "attempt_log" ELSE {NOTE_START} END,
     "attempts" = "attempts" + CASE WHEN "token" = %(token)s THEN 0 ELSE 1 END,
     "started_at" = COALESCE("started_at", {{ago}}), "finished_at" = NULL,
     "open_since" = COALESCE("open_since", {{ago}}), "status" = '{Status.RUNNING}',
@@ -122,7 +127,7 @@ WHERE {ITS_ATTEMPT}
 """
 PAUSE = f"""
 UPDATE "run" SET {_set("status retries reason reason_params")}, {ERROR}, {OUTPUT},
-    "expires_at" = CASE
+    "attempt_log" = {NOTE_END}, "expires_at" = CASE
         WHEN %(default_expiry)s AND %(status)s <> '{Status.QUEUED}' THEN NULL ELSE "expires_at" END
 WHERE {ITS_ATTEMPT}
 """
@@ -140,10 +145,14 @@ CLOSE_OF_CHILD = f"""{CLOSE} "process_id" IN (%(process_id)s, '')
 RETRY_OF_CHILD = f"""
 UPDATE "run" SET
     "status" = '{Status.RETRYING}', "finished_at" = NULL, "open_since" = COALESCE("open_since", {{ago}}),
-    {ERROR}, {_set("reason reason_params")},
+    {ERROR}, {_set("reason reason_params")}, "attempt_log" = {NOTE_END},
     "expires_at" = CASE WHEN %(default_expiry)s THEN NULL ELSE "expires_at" END
 WHERE "celery_id" = %(celery_id)s AND "process_id" = %(process_id)s
     AND {STATUS} IN ('{Status.RUNNING}', '{Status.LOST}')
+"""
+NOTE_LATE_END = f"""
+UPDATE "run" SET "attempt_log" = {attempt_log.noting("%(token)s", "%(attempt_end)s")}
+WHERE "celery_id" = %(celery_id)s AND "token" <> %(token)s AND "attempts" > 1
 """
 SHOW = f"""UPDATE "run" SET {OUTPUT} WHERE {ITS_ATTEMPT}"""
 
@@ -207,6 +216,11 @@ class Ending:
     def params(self) -> dict[str, Any]:
         return vars(self) | self.reason.columns
 
+    def attempt_end(self, began: float | None = None) -> dict[str, str]:
+        """The parameter for the log of attempts; ``began`` is when the attempt did (``time.monotonic()``)."""
+        took = None if began is None else self.at - began
+        return {"attempt_end": attempt_log.of_end(self.error_type, self.error, took)}
+
     @property
     def size(self) -> int:
         """About how many bytes the ending holds."""
@@ -239,7 +253,10 @@ def end(attempt: Attempt, ending: Ending) -> None:
     if not attempt.started:
         start(attempt)
     statement = PAUSE if ending.status in OPEN else INTERRUPT if ending.status == Status.LOST else END
-    written = execute(statement, attempt.params | ending.params, at=ending.at)
+    params = attempt.params | ending.params | ending.attempt_end(attempt.at)
+    written = execute(statement, params, at=ending.at)
+    if not written and ending.status == Status.RETRYING:
+        execute(NOTE_LATE_END, params)
     if written and ending.status not in OPEN:
         ended(celery_id=attempt.message.celery_id)
 
@@ -250,7 +267,7 @@ def end_of_child(message: Message, ending: Ending, *, process_id: str) -> None:
     ``ending.retries`` tells which attempt: one that has said that it will be retried is past its end.
     """
     statement = RETRY_OF_CHILD if ending.status == Status.RETRYING else CLOSE_OF_CHILD
-    params = message.params | ending.params | {"process_id": process_id}
+    params = message.params | ending.params | ending.attempt_end() | {"process_id": process_id}
     if execute(statement, params, at=ending.at) and ending.status not in OPEN:
         ended(celery_id=message.celery_id)
 

@@ -7,16 +7,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 
-from django.db import connections, transaction
-from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import QuerySet
 
 from ..models import Lease, UtcNow, database
-
-SILENCE = 10
-"""Seconds after which the server ends a transaction of a holder that says nothing more: it holds the lease's
-row, and the server may not notice for hours that the holder's host is gone. Less than any ``ttl``, so that
-the next holder need not wait for it."""
+from ..recording.connection import own_transaction
 
 
 class Fenced(Exception):
@@ -85,12 +79,9 @@ class FencedLease:
     @contextmanager
     def leading(self) -> Iterator[None]:
         """A transaction that holds off every other process until its end. Raises :class:`Fenced`."""
-        connection = connections[database()]
-        outermost, renewed = not connection.in_atomic_block, self._renewed
+        renewed = self._renewed
         try:
-            with transaction.atomic(using=connection.alias):
-                if outermost:
-                    _bound_silence(connection)
+            with own_transaction(database()):
                 self.renew()  # being a write, it also makes a transaction of SQLite wait its turn
                 yield
         except BaseException:
@@ -105,15 +96,3 @@ class FencedLease:
     def _mine(self) -> QuerySet[Lease]:
         """The lease while it is this process's; no row once another has taken it."""
         return Lease.objects.filter(name=self.name, holder=self.holder, epoch=self.epoch or 0)
-
-
-def _bound_silence(connection: BaseDatabaseWrapper) -> None:
-    """Have the server end the open transaction of ``connection`` when its client falls silent."""
-    if connection.vendor == "postgresql":
-        statement = f"SET LOCAL idle_in_transaction_session_timeout = '{SILENCE}s'"
-    elif getattr(connection, "mysql_is_mariadb", False):
-        statement = f"SET SESSION idle_transaction_timeout = {SILENCE}"
-    else:
-        return
-    with connection.cursor() as cursor:
-        cursor.execute(statement)

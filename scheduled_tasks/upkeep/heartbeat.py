@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
 from datetime import timedelta
+from typing import Any
 from uuid import uuid4
 
 from celery import current_app
@@ -33,10 +34,10 @@ class Heartbeat:
     """Keeps this process's row: ``start()`` once it works, ``stop()`` when it ends cleanly.
 
     ``kind`` is a :class:`ProcessKind`, ``node`` the name people know the process by, ``pool`` as in
-    :class:`.models.Process`; ``queues`` and ``task_names`` are names, ``task_queues`` is as there. ``every``
-    is in seconds, by default :data:`BEAT_EVERY`. ``on_beat`` is called before each beat in the heartbeat's
-    thread; what it raises is logged. ``looped()`` and ``broker_ok()`` only note the time, which
-    the next beat writes.
+    :class:`.models.Process`; ``queues`` and ``task_names`` are names, ``task_queues``,
+    ``task_options`` and ``task_signatures`` are as there. ``every`` is in seconds, by default
+    :data:`BEAT_EVERY`. ``on_beat`` is called before each beat in the heartbeat's thread; what it raises is
+    logged. ``looped()`` and ``broker_ok()`` only note the time, which the next beat writes.
     """
 
     def __init__(
@@ -48,6 +49,8 @@ class Heartbeat:
         queues: Iterable[str] = (),
         task_names: Iterable[str] = (),
         task_queues: Mapping[str, str] | None = None,
+        task_options: Mapping[str, Mapping[str, Any]] | None = None,
+        task_signatures: Mapping[str, Mapping[str, Any]] | None = None,
         boot_id: str = "",
         every: float | None = None,
         on_beat: Callable[[], object] | None = None,
@@ -64,6 +67,8 @@ class Heartbeat:
             "brokers": _brokers(kind),
             "task_names": sorted(task_names),
             "task_queues": task_queues or {},
+            "task_options": task_options or {},
+            "task_signatures": task_signatures or {},
         }
         self._every = BEAT_EVERY if every is None else every
         self._on_beat = on_beat

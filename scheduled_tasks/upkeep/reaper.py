@@ -1,11 +1,12 @@
 # ruff: noqa: S608 - the statements are made of this module's own constants
 """Closing the runs that nobody else will end, so that none stays "Running" or "Queued" for ever.
 
-Four kinds of open runs are suspected: its worker does not run it any more; its worker is silent; no worker
-reported that it took the message before it expired; the process that started it never sent its message.
+Five kinds of open runs are suspected: its worker does not run it any more; its worker is silent; no worker
+reported that it took the message before it expired; only workers that do not report here can take it; the
+process that started it never sent its message.
 Celery's result backend is asked first how the task ended. What is concluded from silence (lost, expired,
-missed) gives way to a true start or end that arrives later, and so does what the backend says of an attempt:
-it knows neither its log nor its progress.
+missed, recorded elsewhere) gives way to a true start or end that arrives later, and so does what the backend
+says of an attempt: it knows neither its log nor its progress.
 
 Any number of processes may do this at once: a conclusion is one conditional statement, and the first wins.
 Only a process whose own heartbeats were written for a whole minute judges others: while the database takes
@@ -18,22 +19,23 @@ import math
 import threading
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from functools import partial
 from typing import Any, NamedTuple
 
-from django.db.models import Q, QuerySet
+from django.db.models import Exists, OuterRef, Q, QuerySet
 
-from ..models import Process, Status, TaskRun, UtcNow, database
+from ..models import Process, Status, Takers, TaskRun, UtcNow, database
 from ..private import under_test
 from ..reasons import Code, Reason
-from ..recording import endings, forks, statements
+from ..recording import forks, statements
 from ..recording.complaints import complaints
 from ..recording.connection import execute
 from ..recording.ended import ended
-from ..recording.header import moment
 from ..recording.recorder import Unanswered, ask, record
 from .heartbeat import STALE_AFTER, Heartbeat
+from .other_workers import Target, unreported
+from .result_backend import told_by_backend
 from .retention import HourlyPruning
 
 TURN_EVERY = 10.0
@@ -66,6 +68,12 @@ CANCELLED_LATELY = timedelta(days=1)
 
 BACKEND_PATIENCE = 300.0
 """Seconds for which a conclusion waits for a result backend that cannot be reached."""
+
+END_EXPECTED = 600.0
+"""Seconds for which the result backend is asked how a run ended that is recorded elsewhere."""
+
+MOST_ELSEWHERE = 100
+"""Of so many of them at most, the newest ones."""
 
 ANSWER_WITHIN = 10.0
 AT_ONCE = 1_000
@@ -115,14 +123,42 @@ def suspects(*, boot_id: str, node: str, written_for: float) -> dict[Suspect, Co
     expired = Q(expires_at__lt=UtcNow() - EXPIRY_MARGIN) | never_taken
 
     found: dict[Suspect, Conclusion | None] = dict.fromkeys(_seen(running.filter(handed_on)))
+    takers = Takers.read(database())
+    if takers:
+        found |= _taken_elsewhere(takers)
     if written_for >= STALE_AFTER.total_seconds():
-        found |= dict.fromkeys(_seen(awaited.filter(expired)), (Status.EXPIRED, Code.UNREPORTED))
+        for suspect, target in _with_targets(awaited.filter(expired)):
+            found.setdefault(suspect, unreported(takers, target))
         found |= dict.fromkeys(_seen(awaited.filter(unsent)), (Status.MISSED, Code.NEVER_SENT))
         found |= dict.fromkeys(_seen(running.filter(lost)), (Status.LOST, Code.WORKER_SILENT))
     if written_for >= REPLACED_AFTER.total_seconds():
         replaced = running.filter(process_id__in=namesakes)
         found |= dict.fromkeys(_seen(replaced), (Status.LOST, Code.WORKER_SILENT))
     return found
+
+
+def _taken_elsewhere(takers: Takers) -> dict[Suspect, Conclusion]:
+    """Runs that only workers that do not report here can take, and those of which one has taken what others
+    have not: a later run of the task has started.
+    """
+    sent = _open(Status.QUEUED).filter(sent_at__isnull=False, attempts=0)
+    later = TaskRun.objects.using(database()).of_task(OuterRef("task_id")).filter(pk__gt=OuterRef("pk"))
+    overtaken = sent.filter(Exists(later.filter(started_at__isnull=False)))
+    found: dict[Suspect, Conclusion] = {
+        suspect: (Status.ELSEWHERE, Code.MAYBE_ELSEWHERE)
+        for suspect, target in _with_targets(overtaken)
+        if takers.others_may(*target)
+    }
+    for suspect, target in _with_targets(sent):
+        if takers.only_others(*target):
+            found[suspect] = Status.ELSEWHERE, Code.RUN_ELSEWHERE
+    return found
+
+
+def _with_targets(runs: QuerySet[TaskRun]) -> list[tuple[Suspect, Target]]:
+    columns = ("celery_id", "token", "status", "task__task", "task__queue", "task__exchange")
+    rows: Iterable[tuple[Any, ...]] = runs.values_list(*columns)[:AT_ONCE]
+    return [(Suspect(*row[:3]), (row[3] or "", *row[4:])) for row in rows]
 
 
 def _seen(runs: QuerySet[TaskRun]) -> list[Suspect]:
@@ -165,16 +201,13 @@ def _concluded(conclusion: Conclusion | None) -> statements.Ending | None:
     return conclusion and statements.Ending(status=conclusion[0], reason=Reason(conclusion[1]))
 
 
-def conclude(suspect: Suspect, ending: statements.Ending) -> None:
-    """End a suspected run, if it still stands as it was seen."""
+def conclude(suspect: Suspect, ending: statements.Ending) -> bool:
+    """End a suspected run, if it still stands as it was seen. Returns whether it did."""
     seen = {"celery_id": suspect.celery_id, "token": suspect.token, "seen": suspect.seen}
-    if execute(CONCLUDE, ending.params | seen, at=ending.at):
+    written = bool(execute(CONCLUDE, ending.params | seen, at=ending.at))
+    if written:
         ended(celery_id=suspect.celery_id)
-
-
-def _conclude_in_time(suspect: Suspect, ending: statements.Ending, decided_at: float) -> None:
-    if time.monotonic() - decided_at <= FRESH:
-        conclude(suspect, ending)
+    return written
 
 
 class Reaper:
@@ -204,6 +237,7 @@ class Reaper:
         self._revived_for: float | None = None
         self._missing: set[Suspect] = set()
         self._unasked: dict[str, float] = {}
+        self._elsewhere: dict[Suspect, float] = {}
         self._pruning = HourlyPruning(heartbeat.boot_id)
 
     def start(self) -> None:
@@ -218,7 +252,7 @@ class Reaper:
     def turn(self) -> None:
         """Look once, and end what has nobody left to end it."""
         written_for = self._heartbeat.written_for()
-        if not written_for or self._idle():
+        if not written_for or (self._idle() and not self._elsewhere):
             return
         self._revive()
         try:
@@ -231,7 +265,7 @@ class Reaper:
         gone, self._missing = mine & self._missing, mine
         if written_for >= REPLACED_AFTER.total_seconds():
             found |= dict.fromkeys(gone, (Status.LOST, Code.NOT_REPORTED))
-        self._end(found)
+        self._end(found | dict.fromkeys(self._recorded_elsewhere()))
 
     def _run(self) -> None:
         pause = 0.0
@@ -284,31 +318,25 @@ class Reaper:
             ending = ending or _concluded(conclusion)
             if ending is None:
                 continue
-            write = partial(_conclude_in_time, suspect=suspect, ending=ending, decided_at=time.monotonic())
+            write = partial(self._conclude, suspect, ending, decided_at=time.monotonic())
             record(write, wait=False, size=ending.size)
+
+    def _conclude(self, suspect: Suspect, ending: statements.Ending, decided_at: float) -> None:
+        self._elsewhere.pop(suspect, None)
+        is_fresh = time.monotonic() - decided_at <= FRESH
+        if is_fresh and conclude(suspect, ending) and ending.status == Status.ELSEWHERE:
+            self._elsewhere[suspect._replace(seen=Status.ELSEWHERE)] = time.monotonic()
+
+    def _recorded_elsewhere(self) -> list[Suspect]:
+        """The runs that this process has concluded to be so, while the result backend may still tell more."""
+        newest = [*self._elsewhere.items()][-MOST_ELSEWHERE:]
+        earliest = time.monotonic() - END_EXPECTED
+        self._elsewhere = {suspect: since for suspect, since in newest if since >= earliest}
+        return [*self._elsewhere]
 
     def _may_still_answer(self, celery_id: str) -> bool:
         since = self._unasked.setdefault(celery_id, time.monotonic())
         return time.monotonic() - since < BACKEND_PATIENCE
-
-
-def told_by_backend(app: Any, celery_id: str) -> statements.Ending | None:
-    """How the task ended according to Celery's result backend; None when that does not know.
-
-    Raises whatever the backend does when it cannot be reached.
-    """
-    backend = app.backend
-    # A backend that keeps no results cannot be asked; asking rpc:// would declare a queue.
-    if backend.as_uri().startswith(("disabled", "rpc")):
-        return None
-    meta = backend.get_task_meta(celery_id, cache=False)
-    return endings.of_result(meta, at=_when_done(meta))
-
-
-def _when_done(meta: Mapping[str, Any]) -> float:
-    done = moment(meta.get("date_done"))
-    age = 0.0 if done is None else (datetime.now(UTC) - done).total_seconds()
-    return time.monotonic() - max(0.0, age)
 
 
 def _lately_cancelled() -> list[str]:

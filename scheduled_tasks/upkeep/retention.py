@@ -1,7 +1,8 @@
 """Deleting old runs in short steps along the primary key, so that nobody who writes waits long for it.
 
 A run goes when it is too old, or when its task has enough newer ones. The last success and the last failure
-of every task stay, whatever became of the task; so do open runs. Incidents that were closed long ago go too.
+of every task stay, whatever became of the task; so do open runs. Incidents that were closed long ago go too,
+and maintenance windows that ended long ago.
 """
 
 from __future__ import annotations
@@ -14,13 +15,13 @@ from datetime import datetime, timedelta
 from itertools import chain, pairwise
 from typing import Any
 
-from django.db import connections, router, transaction
+from django.db import connections, router
 from django.db.models import Max, Model, OuterRef, Q, QuerySet, Subquery
 from django_celery_beat.models import PeriodicTask
 
 from ..conf import settings
 from ..models import (
-    OUTCOMES,
+    FAILURES,
     Incident,
     Lease,
     Notice,
@@ -32,7 +33,9 @@ from ..models import (
     UtcNow,
     database_now,
 )
+from ..recording.connection import own_transaction
 from .old_incidents import old_incidents
+from .old_windows import old_windows
 
 STEP = {"sqlite": 2_000, "postgresql": 10_000, "mysql": 10_000}
 """Ids that one step covers. SQLite locks the whole database for a step, the others only the rows."""
@@ -49,7 +52,7 @@ EVERY = timedelta(hours=1)
 PROCESSES_KEPT = timedelta(days=1)
 """How long the row of a process that is gone stays."""
 
-KEPT = (frozenset({Status.SUCCEEDED}), OUTCOMES - {Status.SUCCEEDED})
+KEPT = (frozenset({Status.SUCCEEDED}), FAILURES)
 """The last run of each task with one of the statuses stays, for each of these sets."""
 
 
@@ -67,7 +70,8 @@ class Pruning:
         self._dry_run = dry_run
         self._database = router.db_for_write(TaskRun)
         self._vendor = connections[self._database].vendor
-        self._steps: Iterator[QuerySet[Any]] = chain(self._too_old(), self._too_many(), old_incidents(now))
+        others = old_incidents(now), old_windows(now)
+        self._steps: Iterator[QuerySet[Any]] = chain(self._too_old(), self._too_many(), *others)
         self.counts: dict[type[Model], int] = {TaskRun: 0, Incident: 0, Notice: 0}
         """How many rows of each table were deleted, or would be."""
 
@@ -76,15 +80,18 @@ class Pruning:
         deadline = math.inf if seconds is None else time.monotonic() + seconds
         for rows in self._steps:
             if self._dry_run:
-                self.counts[rows.model] += rows.count()
+                self._count(rows.model, rows.count())
             else:
-                with transaction.atomic(using=self._database):
+                with own_transaction(self._database):
                     deleted = rows.delete()[1]  # by table: rows that only join two others are among them
-                self.counts[rows.model] += deleted.get(rows.model._meta.label, 0)
+                self._count(rows.model, deleted.get(rows.model._meta.label, 0))
                 time.sleep(PAUSE[self._vendor])
             if time.monotonic() > deadline:
                 return False
         return True
+
+    def _count(self, model: type[Model], number: int) -> None:
+        self.counts[model] = self.counts.get(model, 0) + number
 
     def _too_old(self) -> Iterator[TaskRunQuerySet]:
         """What is old, step by step; ids that were deleted before are skipped."""
@@ -209,7 +216,7 @@ def _older_than(now: datetime, own: Iterable[tuple[int, timedelta]]) -> Q:
 
 def _first_id_since(moment: datetime) -> int:
     """An id from which on runs are younger than ``moment``; ids follow the time of queueing closely."""
-    since = TaskRun.objects.filter(queued_at__gte=moment).order_by("queued_at")
+    since = TaskRun.objects.filter(queued_at__gte=moment).order_by("queued_at", "pk")
     first: int | None = since.values_list("pk", flat=True).first()
     if first is not None:
         return first

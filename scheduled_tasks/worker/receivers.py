@@ -2,7 +2,7 @@
 
 A pool's process tells of the attempts it makes itself. What befalls that process is told by the worker's
 main process, whose handlers run on its event loop and so never wait. The order and the gaps of the signals
-are those of Celery 5.7 (``celery/app/trace.py``, ``celery/worker/request.py``).
+are those of Celery 5.6 and 5.7 (``celery/app/trace.py``, ``celery/worker/request.py``).
 """
 
 from __future__ import annotations
@@ -33,7 +33,9 @@ from ..values import stored
 from . import replacements
 from .logs import capture_logs
 from .output import Output
+from .task_options import task_options
 from .task_queues import task_queues
+from .task_signatures import task_signatures
 
 WORK = "scheduled_tasks_work"
 """Attribute of a task's request by which the attempt is found; a request is one execution."""
@@ -48,13 +50,17 @@ class Worker:
 
 @dataclass(kw_only=True)
 class Work:
-    """An attempt under way in this process; with ``inline`` it is recorded on the task's own connection."""
+    """An attempt under way in this process; with ``inline`` it is recorded on the task's own connection.
+
+    ``handed_on`` tells that a replacement of its task leaves, ``goes_on`` that a task of it will end the run.
+    """
 
     attempt: statements.Attempt
     output: Output
     inline: bool
     retry_sent: bool = False
     handed_on: bool = False
+    goes_on: bool = False
 
 
 @quiet
@@ -109,8 +115,10 @@ def _end(task: Any, retval: Any, state: str | None, error: BaseException | None)
         # retry(throw=False): this attempt is over, the run is not.
         ending = replace(ending, status=Status.RETRYING, retries=ending.retries + 1)
     if ending.status == Status.RUNNING:
-        _hand_on(work)
-        return
+        if work.goes_on or not work.handed_on:
+            _hand_on(work)
+            return
+        ending = replace(ending, status=Status.IGNORED)
     ending.reason = ending.reason or endings.after_end(error, task)
     ending.log, ending.progress = or_nothing(lambda: work.output.log), work.output.progress
     record(partial(statements.end, attempt=work.attempt, ending=ending), inline=work.inline, size=ending.size)
@@ -150,14 +158,17 @@ def on_retry(sender: Any, request: Any, reason: Any = None, einfo: Any = None, *
 
 
 @quiet
-def on_replacement(sender: Any, headers: dict[str, Any], **_: Any) -> None:
+def on_replacement(sender: Any, headers: dict[str, Any], body: Any, **_: Any) -> None:
     """Celery's ``before_task_publish``: a task under way may send what replaces it."""
     nesting = replacements_before(headers)
     if not nesting or not current_task:
         return
     request = current_task.request
     work = _work(request)
-    if work is not None and not work.handed_on and nesting > replacements_before(request):
+    if work is None or nesting <= replacements_before(request):
+        return
+    work.goes_on = work.goes_on or replacements.goes_on(work.attempt.message.celery_id, headers, body)
+    if not work.handed_on:
         _hand_on(work)
 
 
@@ -215,6 +226,8 @@ def on_worker_ready(sender: Any, **_: Any) -> None:
         queues=sender.app.amqp.queues.consume_from,
         task_names=sender.app.tasks,
         task_queues=task_queues(sender.app),
+        task_options=task_options(sender.app),
+        task_signatures=task_signatures(sender.app),
         on_beat=look_at_broker,
     )
     reaper = Reaper(heartbeat, sender.app, active=active_ids, on_cancelled=revoke_here)

@@ -42,6 +42,18 @@ def continues(request: Any) -> bool:
     )
 
 
+def goes_on(celery_id: str, headers: Mapping[str, Any], body: Any) -> bool:
+    """Whether a message that replaces the task of a run, or one that follows it, has the run's id.
+
+    None has where a group comes last: of a chord, and with Celery 5.6 of a chain.
+    """
+    if headers.get("id") == celery_id:
+        return True
+    _, _, embed = body
+    following = [*(embed.get("chain") or ()), embed.get("chord")]
+    return any(_leads_to(signature, celery_id) for signature in following)
+
+
 def start(request: Any, *, process_id: str) -> bool:
     """A task starts; the answer is whether it belongs to a replacement and is not the last one."""
     run = run_of(request)
@@ -80,7 +92,8 @@ def _leads_to(signature: Mapping[str, Any] | None, celery_id: str) -> bool:
     if not signature:
         return False
     options = signature.get("options") or {}
-    if options.get("task_id") == celery_id:
+    is_group = signature.get("subtask_type") == "group"  # then the id is no task's
+    if options.get("task_id") == celery_id and not is_group:
         return True
     return any(_leads_to(each, celery_id) for each in _following(signature, options))
 
@@ -89,5 +102,5 @@ def _following(signature: Mapping[str, Any], options: Mapping[str, Any]) -> Iter
     yield options.get("chord")
     kwargs = signature.get("kwargs") or {}
     yield kwargs.get("body")
-    if signature.get("subtask_type") == "chain":
+    if signature.get("subtask_type") in ("chain", "group"):
         yield from kwargs.get("tasks") or ()

@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import Permission, User
-from django.contrib.messages import get_messages
 from django.test import Client
 from django.utils.translation import override
 
 from scheduled_tasks.models import CodeDefault, ScheduledTask, Source, TaskState
 from scheduled_tasks.operations import AuditEntry, policy_token
+from tests.admin.test_changes import said
 from tests.factories import make_task
 
 pytestmark = pytest.mark.django_db
@@ -73,10 +73,6 @@ def form(client: Client, task: Any, **headers: str) -> str:
 def save(client: Client, task: Any, values: dict[str, Any], *, way: str = "plain", seen: str = "") -> Any:
     data = {"seen": seen or policy_token(again(task)), "next": f"{LIST}{task.pk}/change/", **values}
     return client.post(f"{LIST}{task.pk}/alerts/", data, headers=SCRIPT if way == "script" else {})
-
-
-def said(response: Any) -> str:
-    return " ".join(str(message) for message in get_messages(response.wsgi_request))
 
 
 def log() -> list[str]:
@@ -184,6 +180,7 @@ def test_kinds_count_only_when_they_are_the_tasks_own(admin_client: Client, task
         ("runbook", "https://a.example/ https://b.example/", "Enter an address that begins with http://"),
         ("runbook", "wiki.example.com", "Enter an address that begins with http:// or https://"),
         ("runbook", "https://x.example/" + "x" * 500, "of at most 500 characters."),
+        ("runbook", "https://anna:hush@x.example/", "Enter an address without a user name and a password"),
     ],
 )
 def test_what_is_wrong_is_said_at_its_field_and_kept_as_typed(
@@ -292,11 +289,13 @@ def test_the_forms_reset_leaves_what_is_not_of_alerts(admin_client: Client, task
     button = re.search(r"<button[^>]* name=\"only\" value=\"alerts\"[^>]*>", text)
     assert button is not None
     assert 'title="Differs from the code: owner"' in button[0]
-    admin_client.post(f"{LIST}{task.pk}/default/", {"only": "alerts"})
+    reset = admin_client.post(f"{LIST}{task.pk}/default/", {"only": "alerts"}, follow=True)
+    assert "Alerts of purge were reset to their code default." in reset.content.decode()
     assert (state(task).owner, again(task).description) == ("billing", task.description)
     assert CodeDefault.objects.get().chosen == ["grace"]
     assert log() == ["Reset to default: owner."]
-    admin_client.post(f"{LIST}{task.pk}/default/")
+    reset = admin_client.post(f"{LIST}{task.pk}/default/", follow=True)
+    assert "purge was reset to its code default." in reset.content.decode()
     assert again(task).description == "as declared"
 
 

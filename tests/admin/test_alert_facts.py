@@ -33,6 +33,11 @@ def drawer(client: Client, task: Any, query: str = "") -> str:
     [
         ({}, "after the first failure · when late · when slow"),
         ({"alert_after": 3, "alert_on": "failing"}, "after 3 failures in a row"),
+        (
+            {"recover_after": 2, "alert_on": "failing"},
+            "after the first failure · recovered after 2 successes in a row",
+        ),
+        ({"recover_after": 2, "alert_on": "late"}, "when late"),
         ({"max_runtime": timedelta(seconds=90), "alert_on": "slow"}, "when slow, after 90 s at the latest"),
         ({"alert_on": "none"}, "none"),
     ],

@@ -71,15 +71,16 @@ def test_pages_near_and_far_show_all_runs(
 
 
 @pytest.mark.parametrize("runs", [1, 150])
-def test_drawer_takes_at_most_six_statements(admin_client: Client, runs: int) -> None:
+def test_drawer_takes_at_most_eight_statements(admin_client: Client, runs: int) -> None:
     task = make_task()
     make_process()
     for n in range(runs):
         make_run(task, ago=n)
+    page(admin_client, task)  # asks once per connection what the database can do
     with CaptureQueriesContext(connection) as context:
         text = page(admin_client, task, "?page=2" if runs > 20 else "", **SCRIPT)
     assert f"of {runs} run" in text
-    assert len(context) <= 6
+    assert len(context) <= 8
 
 
 @pytest.mark.parametrize(
@@ -317,7 +318,7 @@ def test_runs_list_takes_few_statements(admin_client: Client) -> None:
         make_run(task, ago=n)
     with CaptureQueriesContext(connection) as context:
         shown(admin_client)
-    assert len(context) <= 6
+    assert len(context) <= 8
 
 
 def test_log_lines_are_coloured_by_level_and_keep_their_text(admin_client: Client) -> None:

@@ -9,10 +9,12 @@ from typing import Any
 
 import pytest
 from django.contrib.admin.models import LogEntry
+from django.contrib.auth.models import User
 from django.contrib.messages import get_messages
 from django.core import mail
 from django.db import transaction
 from django.test import Client
+from django.utils.html import escape
 
 from scheduled_tasks.alerts import trial
 from scheduled_tasks.models import Incident, database_now
@@ -40,6 +42,12 @@ def toasts(answer: Any) -> list[str]:
     return re.findall(r"<p>([^<]+)</p>\s*<a class=\"st-ib\"", answer.content.decode())
 
 
+def seen_on(client: Client, incident: Incident) -> str:
+    """What the page of an incident says that its viewer saw."""
+    text = client.get(f"{INCIDENTS}{incident.pk}/change/").content.decode()
+    return re.findall(r'name="seen" value="([^"]+)"', text)[0]
+
+
 @pytest.mark.parametrize("make", [make_incident, make_fault])
 def test_without_the_script_each_change_leads_back_with_a_message(admin_client: Client, make: Any) -> None:
     incident = make()
@@ -48,6 +56,8 @@ def test_without_the_script_each_change_leads_back_with_a_message(admin_client: 
         ("acknowledge/", {"note": "on it"}, "The incident is acknowledged."),
         ("mute/", {"span": "hour"}, "The incident is muted. Nobody is told of it."),
         ("unmute/", {}, "The incident is not muted any more."),
+        ("unacknowledge/", {}, "The incident is not acknowledged any more."),
+        ("acknowledge/", {"note": "on it"}, "The incident is acknowledged."),
     ):
         answer = admin_client.post(at + tail, {**sent, "next": "/admin/x/"})
         assert (answer.status_code, answer["Location"]) == (303, "/admin/x/")
@@ -62,17 +72,14 @@ def test_without_the_script_each_change_leads_back_with_a_message(admin_client: 
     text = admin_client.get(history).content.decode()
     for entry in LogEntry.objects.all():
         assert str(AuditEntry.of(entry.change_message)) in text
-    assert LogEntry.objects.count() == 3
+    assert LogEntry.objects.count() == 5
 
 
 def test_the_note_that_is_shown_can_be_removed(admin_client: Client) -> None:
     incident = make_incident()
     at = f"{INCIDENTS}{incident.pk}/"
     admin_client.post(f"{at}acknowledge/", {"note": "on it"})
-    assert (
-        '<input type="hidden" name="seen" value="on it">' in admin_client.get(f"{at}change/").content.decode()
-    )
-    admin_client.post(f"{at}acknowledge/", {"note": "", "seen": "on it"})
+    admin_client.post(f"{at}acknowledge/", {"note": "", "seen": seen_on(admin_client, incident)})
     incident.refresh_from_db()
     assert (incident.acknowledged_by, incident.note) == ("admin", "")
 
@@ -86,6 +93,61 @@ def test_for_the_script_the_story_comes_anew(admin_client: Client) -> None:
     assert 'id="st-incident"' in text
     assert "Muted until resolved by admin" in text
     assert f"{INCIDENTS}{incident.pk}/unmute/" in text
+
+
+@pytest.fixture
+def anna(admin_client: Client) -> Client:
+    user = User.objects.create_user("anna", is_staff=True, is_superuser=True)
+    client = Client()
+    client.force_login(user)
+    return client
+
+
+@pytest.mark.parametrize("headers", [{}, SCRIPT])
+@pytest.mark.parametrize("make", [make_incident, make_fault])
+@pytest.mark.parametrize(
+    ("theirs", "mine"),
+    [
+        (
+            [("acknowledge/", {"note": "<b>"}), ("mute/", {"span": "hour"})],
+            ("acknowledge/", {"note": "mine"}),
+        ),
+        (
+            [("mute/", {"span": "hour"}), ("acknowledge/", {})],
+            ("mute/", {"span": "resolved", "note": "mine"}),
+        ),
+    ],
+)
+def test_what_somebody_did_meanwhile_is_told_and_mine_can_be_saved(
+    admin_client: Client, anna: Client, make: Any, theirs: Any, mine: Any, headers: dict[str, str]
+) -> None:
+    incident = make()
+    at = f"{INCIDENTS}{incident.pk}/"
+    seen = seen_on(admin_client, incident)
+    for tail, sent in theirs:
+        anna.post(at + tail, sent)
+    entry = LogEntry.objects.filter(user__username="anna").order_by("pk")[0]
+    answer = admin_client.post(at + mine[0], {**mine[1], "seen": seen}, headers=headers)
+    assert answer.status_code == 409
+    text = answer.content.decode()
+    told = f"anna changed this incident meanwhile. {escape(str(AuditEntry.of(entry.change_message)))}"
+    assert f"<p>{told}</p>" in text
+    assert ('value="mine"' in text) == (not headers)  # the script leaves what is typed as it is
+    assert f'formaction="{at}{mine[0]}" name="span" value="{mine[1].get("span", "")}"' in text
+    now_seen = re.findall(r'name="seen" value="([^"]+)"', text)[-1]
+    answer = admin_client.post(at + mine[0], {**mine[1], "seen": now_seen}, headers=headers)
+    assert answer.status_code == (200 if headers else 303)
+    incident.refresh_from_db()
+    assert "admin" in (incident.acknowledged_by, incident.muted_by)
+
+
+def test_without_history_nobody_is_named(admin_client: Client) -> None:
+    incident = make_incident()
+    seen = seen_on(admin_client, incident)
+    Incident.objects.update(acknowledged_at=database_now(), acknowledged_by="anna")
+    at = f"{INCIDENTS}{incident.pk}/acknowledge/"
+    answer = admin_client.post(at, {"note": "x", "seen": seen}, headers=SCRIPT)
+    assert toasts(answer) == ["Somebody changed this incident meanwhile."]
 
 
 @pytest.mark.parametrize("headers", [{}, SCRIPT])
@@ -104,7 +166,7 @@ def test_what_is_refused_is_one_sentence(admin_client: Client, headers: dict[str
 
 
 def test_an_incident_that_is_not_there_is_a_404(admin_client: Client) -> None:
-    for tail in ("acknowledge/", "mute/", "unmute/"):
+    for tail in ("acknowledge/", "unacknowledge/", "mute/", "unmute/"):
         assert admin_client.post(f"{INCIDENTS}12345/{tail}").status_code == 404
 
 
@@ -131,6 +193,7 @@ def test_each_address_has_a_line_with_its_label(admin_client: Client, alerts: An
     assert failed.startswith("http://127.0.0.1")
     assert "token-123" not in answer.content.decode()
     assert [message.to for message in mail.outbox] == [["ops@example.com"]]
+    assert mail.outbox[0].body.endswith("\n\nSite: testserver\nSent by: admin")
     answer = admin_client.post(f"{INCIDENTS}test/", {"owner": "billing", "next": INCIDENTS})
     assert answer["Location"] == INCIDENTS
     assert said(answer) == ["b@example.com: sent"]

@@ -35,8 +35,8 @@ def make_fault(kind: str = "queue", subject: str = "reports", *, ago: float = 60
     return Incident.objects.create(**{**fields, **times, **values})
 
 
-def text_of(html: str) -> str:
-    return re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", html)).strip()
+def text_of(page: str) -> str:
+    return re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", page)).strip()
 
 
 def page(client: Client, path: str = "", **query: str) -> str:
@@ -122,8 +122,14 @@ def test_past_incident_of_which_nobody_was_told(admin_client: Client) -> None:
     make_incident(closed_at=database_now(), closing="paused", muted_for_good=True, muted_by="bert")
     text = text_of(page(admin_client))
     assert "Disabled" in text
-    assert "Nobody" in text
+    assert "It was muted." in text
     assert "Muted" not in text
+    incident = Incident.objects.get()
+    story = f"{incident.pk}/change/"
+    assert "Nobody was told. It was muted." in text_of(page(admin_client, story))
+    Incident.objects.update(muted_for_good=False, muted_until=incident.opened_at)
+    assert "Nobody" in text_of(page(admin_client))
+    assert "muted." not in text_of(page(admin_client, story))
 
 
 def statements(client: Client, url: str) -> int:
@@ -297,7 +303,10 @@ def test_refresh_brings_the_mark_and_the_count(admin_client: Client) -> None:
 
 
 def test_drawer_has_a_line_for_each_open_incident(admin_client: Client) -> None:
-    incident = make_incident(acknowledged_by="anna", acknowledged_at=database_now(), note="on it")
+    hours_ago = database_now() - timedelta(hours=3)
+    incident = make_incident(acknowledged_by="anna", acknowledged_at=hours_ago, note="on it")
+    for place in ("", f"{incident.pk}/change/"):
+        assert re.search(r"Acknowledged by anna: on it 3 (h|hours) ago", text_of(page(admin_client, place)))
     make_incident("other")
     at = f"{TASKS}{incident.task_id}/change/"
     for headers in ({}, {"ST-Request": "1"}):

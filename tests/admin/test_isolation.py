@@ -76,20 +76,50 @@ class AnybodysTasks(ScheduledTaskAdmin):
 
 
 def site(
-    name: str, model_admin: type[ScheduledTaskAdmin], run_admin: type[TaskRunAdmin] = TaskRunAdmin
+    name: str,
+    model_admin: type[ScheduledTaskAdmin],
+    run_admin: type[TaskRunAdmin] = TaskRunAdmin,
+    incidents: type[IncidentAdmin] = IncidentAdmin,
 ) -> admin.AdminSite:
     made = admin.AdminSite(name=name)
     made.register(ScheduledTask, model_admin)
     made.register(TaskRun, run_admin)
-    made.register(Incident, IncidentAdmin)
+    made.register(Incident, incidents)
     return made
 
 
-KINDS = {"by-filter": ByFilter, "by-search": BySearch, "by-queryset": ByQueryset}
+class OwnIncidents(IncidentAdmin):
+    """Incidents that depend on the user."""
+
+    def get_queryset(self, request: HttpRequest) -> Any:
+        return super().get_queryset(request).filter(subject__startswith=request.user.get_username())
+
+
+class NoIncidents(IncidentAdmin):
+    """Incidents that nobody may see."""
+
+    def may(self, request: HttpRequest, action: Action) -> bool:
+        return False
+
+
+class Distinct(ByQueryset):
+    def get_queryset(self, request: HttpRequest) -> Any:
+        return super().get_queryset(request).distinct()
+
+
+class Sliced(ScheduledTaskAdmin):
+    def get_queryset(self, request: HttpRequest) -> Any:
+        return super().get_queryset(request)[:1]
+
+
+KINDS = {"distinct": Distinct, "by-filter": ByFilter, "by-search": BySearch, "by-queryset": ByQueryset}
 urlpatterns = [
     *(path(f"{name}/", site(name, kind).urls) for name, kind in KINDS.items()),
+    path("sliced/", site("sliced", Sliced).urls),
     path("by-rule/", site("by-rule", AnybodysTasks).urls),
     path("own-runs/", site("own-runs", ByQueryset, OwnRuns).urls),
+    path("own-incidents/", site("own-incidents", ScheduledTaskAdmin, incidents=OwnIncidents).urls),
+    path("no-incidents/", site("no-incidents", ScheduledTaskAdmin, incidents=NoIncidents).urls),
     path("admin/", admin.site.urls),
 ]
 
@@ -148,9 +178,9 @@ def test_what_a_user_may_not_see_they_may_not_change() -> None:
     task = make_task("anna's")
     bert = client_of("bert")
     at = f"/by-queryset/scheduled_tasks/scheduledtask/{task.pk}"
-    for tail, sent in (("enabled", {"enabled": "0"}), ("skip", {"skip": "1"}), ("default", {}), ("runs", {})):
-        assert bert.post(f"{at}/{tail}/", sent).status_code == 404, tail
-    for tail in ("change", "schedule", "schedule/preview", "pause", "runs/new"):
+    for tail in ("enabled", "skip", "default", "runs", "delete"):
+        assert bert.post(f"{at}/{tail}/", {"enabled": "0", "skip": "1"}).status_code == 404, tail
+    for tail in ("change", "schedule", "schedule/preview", "pause", "runs/new", "delete"):
         assert bert.get(f"{at}/{tail}/").status_code == 404, tail
     task.refresh_from_db()
     assert task.enabled
@@ -192,10 +222,11 @@ def test_no_page_imports_a_task_module(monkeypatch: pytest.MonkeyPatch) -> None:
     assert {client.get(page).status_code for page in found} == {200}
 
 
-def test_runs_that_a_user_may_not_see_are_nowhere(settings: Any) -> None:
+@pytest.mark.parametrize("rule", ["own-runs", "by-queryset"])
+def test_runs_that_a_user_may_not_see_are_nowhere(rule: str) -> None:
     run = make_run(make_task("anna's"), Status.FAILED, error="a secret")
     queued = make_run(make_task("anna's second"), Status.QUEUED)
-    base, bert = "/own-runs/scheduled_tasks/taskrun/", client_of("bert")
+    base, bert = f"/{rule}/scheduled_tasks/taskrun/", client_of("bert")
     assert "a secret" in client_of("anna").get(f"{base}{run.pk}/change/").content.decode()
     for tail in ("", "export/?format=csv", "export/?format=json"):
         answer = bert.get(base + tail)
@@ -210,6 +241,34 @@ def test_runs_that_a_user_may_not_see_are_nowhere(settings: Any) -> None:
         run.status,
         queued.status,
     ]
+
+
+def test_who_may_see_every_task_sees_the_runs_of_those_that_are_gone(admin_client: Client) -> None:
+    make_run(make_task("logs of May"))
+    ScheduledTask.objects.all().delete()
+    assert "logs of May" in admin_client.get("/admin/scheduled_tasks/taskrun/").content.decode()
+    theirs = client_of("bert").get("/by-queryset/scheduled_tasks/taskrun/")
+    assert "logs of May" not in theirs.content.decode()
+
+
+def test_runs_of_tasks_beyond_a_slice_are_not_listed() -> None:
+    for name in ("a-first", "b-second"):
+        make_run(make_task(name))
+    answer = client_of("anna").get("/sliced/scheduled_tasks/taskrun/export/?format=csv")
+    found = b"".join(answer.streaming_content)
+    assert (b"a-first" in found, b"b-second" in found) == (True, False)
+
+
+def test_runs_that_a_user_may_not_see_are_not_in_the_drawer() -> None:
+    task, bert = make_task("bert's"), client_of("bert")
+    theirs, own = (make_run(task, Status.FAILED, name=name) for name in ("anna's", "bert's"))
+    going_on = make_run(task, Status.RUNNING, name="anna's")
+    shown = f"/own-runs/scheduled_tasks/scheduledtask/{task.pk}/change/?run={theirs.pk}&run={own.pk}"
+    for headers in ({}, {"ST-Request": "1"}):
+        text = bert.get(shown, headers=headers).content.decode()
+        assert f'id="st-run-{own.pk}"' in text
+        assert f'id="st-run-{theirs.pk}"' not in text
+        assert f"/taskrun/{going_on.pk}/" not in text
 
 
 def test_incidents_of_tasks_that_a_user_may_not_see_are_nowhere() -> None:
@@ -259,3 +318,33 @@ def test_a_site_without_incidents_shows_no_way_to_them() -> None:
     finally:
         urlpatterns.pop()
         clear_url_caches()
+
+
+@pytest.mark.parametrize(
+    ("place", "seen"), [("own-incidents", ["anna"]), ("no-incidents", []), ("admin", ["anna", "bert"])]
+)
+def test_an_incident_that_its_admin_hides_is_shown_nowhere(place: str, seen: list[str]) -> None:
+    incidents = {name: make_incident(name) for name in ("anna", "bert")}
+    client, at = client_of("anna"), f"/{place}/scheduled_tasks/scheduledtask/"
+    every = client.get(at).content.decode()
+    words = re.sub(r"(<[^>]+>|\s)+", " ", every)
+    assert re.findall(r"(\d+) with an incident", words) == ([str(len(seen))] if seen else [])
+    for name, incident in incidents.items():
+        shown = name in seen
+        row = re.search(rf'id="st-row-{incident.task_id}".*?</tr>', every, re.DOTALL)
+        assert row is not None
+        assert ("st-mark" in row[0]) == shown
+        for headers in ({}, HEADERS):
+            drawer = client.get(f"{at}{incident.task_id}/change/", headers=headers).content.decode()
+            assert ("st-incident-line" in drawer) == shown
+        key = re.findall(r'data-key="(\w+)"', row[0])[0]
+        asked = {**HEADERS, "ST-Rows": f"{incident.task_id}:{key}"}
+        assert (
+            f'id="st-row-{incident.task_id}"' not in client.get(f"{at}rows/", headers=asked).content.decode()
+        )
+    listed = client.get(f"{at}?state=incident").content.decode()
+    assert [f'id="st-row-{each.task_id}"' in listed for each in incidents.values()] == [
+        name in seen for name in incidents
+    ]
+    switched = client.post(f"{at}{incidents['bert'].task_id}/skip/", {"skip": "1"}, headers=HEADERS)
+    assert ("st-mark" in switched.content.decode()) == ("bert" in seen)

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from datetime import timedelta
 from html.parser import HTMLParser
 from typing import Any
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import parse_qs, urljoin, urlsplit
 
 import pytest
 from django.contrib import admin
@@ -24,6 +24,8 @@ from django_celery_beat.models import CrontabSchedule, PeriodicTask
 from scheduled_tasks.models import (
     CodeDefault,
     Incident,
+    MaintenanceTask,
+    MaintenanceWindow,
     ScheduledTask,
     Source,
     Status,
@@ -33,13 +35,17 @@ from scheduled_tasks.models import (
 )
 from scheduled_tasks.operations import publishing
 from tests.admin.addresses import (
+    ADD,
     ADDRESSES,
     CHANGE,
+    DELETE,
     ENDED,
     INCIDENT,
     INCIDENTS,
+    MISSED,
     NO_ONE,
     NOBODY,
+    ONCE,
     OPEN,
     PEOPLE,
     PERMISSIONS,
@@ -49,8 +55,11 @@ from tests.admin.addresses import (
     TASK,
     VIEW,
     WAYS,
+    WINDOW,
     Ask,
     Rows,
+    filled,
+    log_change,
 )
 from tests.factories import make_run, make_task
 
@@ -97,11 +106,12 @@ def client(who: str) -> Client:
 
 @pytest.fixture
 def rows() -> Rows:
-    """A task that differs from its code with a run that failed and an incident, and a run under way."""
+    """A task that runs as before and differs from its code, with a failed run, an incident; an open run."""
     task, busy = make_task(args="[1]"), make_task("busy")
     CodeDefault.objects.create(
         task_id=task.pk, name=task.name, source=Source.DECORATOR, declared={"description": "Deletes old rows"}
     )
+    TaskState.objects.create(task_id=task.pk, runs_as_before=True)
     failed = make_run(task, Status.FAILED, error="no", args="[1]")
     key, now = f"failing:{task.pk}", database_now()
     incident = Incident.objects.create(
@@ -117,7 +127,15 @@ def rows() -> Rows:
         muted_until=now + timedelta(days=1),
     )
     queued = make_run(busy, Status.QUEUED)
-    return {NO_ONE: None, TASK: task, ENDED: failed, OPEN: queued, INCIDENT: incident}
+    missed = make_run(task, Status.MISSED, celery_id=None, scheduled_for=now)
+    log_change(task)
+    window = MaintenanceWindow.objects.create(
+        starts_at=now, ends_at=now + timedelta(days=1), covers_all=True, by="anna"
+    )
+    paused = MaintenanceWindow.objects.create(starts_at=now, by="bert")
+    MaintenanceTask.objects.create(window=paused, task_id=task.pk)
+    made = {TASK: task, ENDED: failed, OPEN: queued, INCIDENT: incident, WINDOW: window}
+    return {NO_ONE: None, MISSED: missed, **made}
 
 
 @pytest.fixture(autouse=True)
@@ -129,7 +147,7 @@ def no_broker(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def wing() -> Iterator[str]:
     """The name of each address of the admin wing, as the URL resolver has them."""
-    for model in (ScheduledTask, TaskRun, Incident):
+    for model in (ScheduledTask, TaskRun, Incident, MaintenanceWindow):
         for pattern in admin.site.get_model_admin(model).get_urls():
             name = pattern.name or f"scheduled_tasks_{model._meta.model_name}"
             yield name.removeprefix("scheduled_tasks_")
@@ -137,7 +155,7 @@ def wing() -> Iterator[str]:
 
 def address(name: str, rows: Rows) -> str:
     whose = rows[ADDRESSES[name][0]]
-    if name in ("scheduledtask", "taskrun", "incident"):
+    if name in ("scheduledtask", "taskrun", "incident", "maintenancewindow"):
         return f"{reverse(f'admin:scheduled_tasks_{name}_changelist')}{whose.pk}/"
     return reverse(f"admin:scheduled_tasks_{name}", args=[whose.pk] if whose else [])
 
@@ -149,6 +167,7 @@ def everything_stored() -> list[object]:
         TaskState,
         TaskRun,
         Incident,
+        MaintenanceWindow,
         LogEntry,
     ]
     return [list(model._default_manager.order_by("pk").values_list()) for model in models]
@@ -189,7 +208,7 @@ def test_get(client: Client, who: str, rows: Rows, way: str) -> None:
 def test_post(client: Client, who: str, rows: Rows, way: str) -> None:
     for name, (_whose, _get, posts) in ADDRESSES.items():
         for ask in posts:
-            data = {**ask.data, "_selected_action": rows[TASK].pk} if "action" in ask.data else ask.data
+            data = filled(ask, rows)
             with transaction.atomic():
                 before = everything_stored()
                 response = client.post(address(name, rows), data, headers=WAYS[way])
@@ -242,16 +261,32 @@ PAGES = [
     "scheduledtask_changelist",
     "scheduledtask_change",
     "scheduledtask_schedule",
+    "scheduledtask_add",
+    "scheduledtask_delete",
     "scheduledtask_alerts",
+    "scheduledtask_arguments",
     "scheduledtask_pause",
     "scheduledtask_new_run",
     "scheduledtask_timeline",
+    "scheduledtask_words",
     "taskrun_changelist",
     "taskrun_change",
+    "taskrun_retry_failed",
+    "taskrun_later",
     "incident_changelist",
     "incident_change",
+    "scheduledtask_until",
+    "maintenancewindow_changelist",
+    "maintenancewindow_change",
+    "maintenancewindow_add",
 ]
-BULK = {"run_selected": RUN, "enable_selected": CHANGE, "disable_selected": CHANGE}
+BULK = {
+    "run_selected": RUN,
+    "enable_selected": CHANGE,
+    "disable_selected": CHANGE,
+    "pause_selected": CHANGE,
+    "delete_selected": DELETE,
+}
 
 
 @pytest.mark.parametrize("way", WAYS)
@@ -272,19 +307,21 @@ def test_list_offers_everything_its_reader_may_do(client: Client, who: str, rows
     here = address("scheduledtask_changelist", rows)
     offers = Offers(client.get(here).content.decode())
     wanted = {needed(method, urljoin(here, url)) for method, url in offers.found}
-    assert wanted & {VIEW, CHANGE, RUN, INCIDENTS} == rights - {STAFF}
+    assert wanted & {VIEW, CHANGE, RUN, ADD, ONCE, DELETE, INCIDENTS} == rights - {STAFF}
     assert offers.actions == {action for action, needs in BULK.items() if needs in rights}
 
 
 def test_every_link_can_be_followed_by_who_sees_it(client: Client, who: str, rows: Rows) -> None:
-    urls: set[str] = set()
-    for name in [*PAGES, "scheduledtask_history", "incident_history"]:
+    urls: dict[tuple[str, ...], str] = {}
+    for name in [*PAGES, "scheduledtask_history", "incident_history", "maintenancewindow_history"]:
         if ADDRESSES[name][1].needs in (PEOPLE[who] or ()):
             here = address(name, rows)
             links = Offers(client.get(here).content.decode()).found
-            urls |= {urljoin(here, url.partition("#")[0]) for method, url in links if method == "GET"}
+            for url in (urljoin(here, url.partition("#")[0]) for method, url in links if method == "GET"):
+                parts = urlsplit(url)
+                urls[parts.path, *parse_qs(parts.query)] = url  # of the days of a calendar, one
     assert bool(urls) == (INCIDENTS in (PEOPLE[who] or ()))
-    for url in urls - {"/admin/logout/", "/"}:
+    for url in set(urls.values()) - {"/admin/logout/", "/"}:
         assert client.get(url).status_code in (200, 302), url
 
 

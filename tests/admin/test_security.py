@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from html.parser import HTMLParser
 from typing import Any
 from urllib.parse import quote, urlencode, urlsplit
@@ -17,6 +18,8 @@ from scheduled_tasks import operations
 from scheduled_tasks.models import (
     CodeDefault,
     Incident,
+    MaintenanceTask,
+    MaintenanceWindow,
     Overlap,
     ScheduledTask,
     Source,
@@ -26,7 +29,7 @@ from scheduled_tasks.models import (
     database_now,
 )
 from scheduled_tasks.operations import Actor, publishing
-from tests.admin.addresses import ADDRESSES, Rows
+from tests.admin.addresses import ADDRESSES, MISSED, Rows, filled, log_change
 from tests.admin.test_matrix import address, everything_stored
 from tests.alerts.rows import make_notice
 from tests.factories import make_process, make_run, make_task
@@ -35,6 +38,7 @@ pytestmark = pytest.mark.django_db
 
 LIST = "/admin/scheduled_tasks/scheduledtask/"
 RUNS = "/admin/scheduled_tasks/taskrun/"
+WINDOWS = "/admin/scheduled_tasks/maintenancewindow/"
 WAYS = {"plain": {}, "script": {"ST-Request": "1"}}
 EVIL = "</title></textarea></script>\"'><img src=x onerror=pwned=1><script>pwned=1</script>{{ 7|add:7 }}"
 ODD = [
@@ -70,7 +74,10 @@ def hostile_rows() -> Rows:
     data = json.dumps({EVIL: EVIL, "list": [EVIL]})
     args = json.dumps([EVIL])
     task = make_task(EVIL, task=f"tests.{EVIL}", description=EVIL, args=args, kwargs=data, queue=EVIL[:60])
-    TaskState.objects.update_or_create(task_id=task.pk, defaults={"overlap": Overlap.ALLOW})
+    TaskState.objects.update_or_create(
+        task_id=task.pk, defaults={"overlap": Overlap.ALLOW, "runs_as_before": True}
+    )
+    log_change(task)
     declared = {"schedule": "0 5 * * *", "description": f"declared {EVIL}"}
     CodeDefault.objects.create(task_id=task.pk, name=EVIL, source=Source.DECORATOR, declared=declared)
     texts = {"name": EVIL, "actor": EVIL, "worker": EVIL, "queue": EVIL, "args": args, "kwargs": data}
@@ -80,14 +87,35 @@ def hostile_rows() -> Rows:
     make_run(task, ago=80, summary=data, **texts)
     make_run(task, ago=70, summary=json.dumps(EVIL), **texts)
     make_run(task, Status.MISSED, reason="not_sent", reason_params=json.dumps({"error": EVIL}), **texts)
-    make_process(task_names=["x"], node=EVIL, queues=[EVIL])
+    make_process(task_names=["x", "tests.add"], node=EVIL, queues=[EVIL])
     progress = json.dumps({"done": 1, "total": 2, "text": EVIL})
     running = make_run(task, Status.RUNNING, progress=progress, trigger="manual", **texts)
     paused = make_task(f"paused {EVIL}", description=EVIL)
     actor = Actor(name=EVIL, log=lambda task, text: None)
     operations.disable(paused.pk, actor=actor, note=EVIL)
-    found = {"": None, "task": task, "ended run": failed, "open run": running, "paused": paused}
-    return {**found, "incident": hostile_incident(task, failed)}
+    missed = make_run(
+        task, Status.MISSED, celery_id=None, scheduled_for=database_now(), actor="", reason=EVIL[:32]
+    )
+    found = {
+        "": None,
+        "task": task,
+        "ended run": failed,
+        "open run": running,
+        "paused": paused,
+        MISSED: missed,
+    }
+    window = MaintenanceWindow.objects.create(
+        starts_at=database_now(),
+        ends_at=database_now() + timedelta(days=1),
+        note=EVIL,
+        by=EVIL[:150],
+        changed_by=EVIL[:150],
+    )
+    for each in (task, paused):
+        MaintenanceTask.objects.create(window=window, task_id=each.pk)
+    own = MaintenanceWindow.objects.create(starts_at=database_now())
+    MaintenanceTask.objects.create(window=own, task_id=task.pk)
+    return {**found, "incident": hostile_incident(task, failed), "window": window}
 
 
 def hostile_incident(task: Any, run: TaskRun) -> Incident:
@@ -127,7 +155,7 @@ def assert_harmless(html: str) -> None:
 
 def pages(rows: Rows) -> Iterator[str]:
     for name, (_whose, get, _posts) in ADDRESSES.items():
-        if get.needs in ("view", "change", "run"):
+        if get.needs in ("view", "change", "run", "add", "delete", "run and add"):
             yield address(name, rows)
     yield f"{LIST}{rows['task'].pk}/change/?" + urlencode({"run": rows["ended run"].pk})
     for run in TaskRun.objects.all():
@@ -161,12 +189,21 @@ def test_no_text_becomes_markup_in_answers_toasts_and_changes(
         (f"{LIST}{task.pk}/schedule/", {"cron": EVIL, "zone": EVIL, "seen": EVIL}),
         (f"{LIST}{task.pk}/schedule/", {"cron": "* * * * *", "zone": EVIL}),
         (f"{LIST}{task.pk}/schedule/", {"cron": "* * * * *", "zone": "UTC", "seen": EVIL}),
+        (f"{LIST}{task.pk}/until/", {"until": EVIL, "note": EVIL}),
+        (f"{LIST}{task.pk}/until/", {"span": "hour", "note": EVIL[:400]}),
+        (f"{LIST}add/", {"task": EVIL, "name": EVIL, "args": EVIL, "kwargs": EVIL, "cron": EVIL}),
+        (f"{LIST}add/", {"fill": EVIL, "queue": EVIL, "expires": EVIL, "overlap": EVIL, "misfire": EVIL}),
+        (f"{WINDOWS}add/", {"starts": EVIL, "note": EVIL, "scope": EVIL}),
+        (f"{WINDOWS}add/", {"scope": "filter", "q": EVIL, "owner": EVIL, "queue": EVIL, "app": EVIL}),
+        (f"{WINDOWS}add/", {"note": EVIL, "save": "1"}),
+        (f"{WINDOWS}{rows['window'].pk}/extend/", {"until": EVIL}),
         (f"{LIST}{task.pk}/skip/", {"skip": "1"}),
         (f"{LIST}{task.pk}/default/", {}),
         (f"{LIST}{task.pk}/runs/", {"run": EVIL}),
         (f"{LIST}{task.pk}/runs/", {"args": EVIL, "kwargs": EVIL}),
         (f"{RUNS}{run.pk}/retry/", {"run": EVIL}),
         (f"{RUNS}{rows['open run'].pk}/cancel/", {}),
+        (f"{RUNS}{rows[MISSED].pk}/later/", {}),
         (LIST, {"action": EVIL, "_selected_action": task.pk, "index": "0"}),
         (LIST, {"action": "run_selected", "_selected_action": task.pk, "index": "0"}),
     ]
@@ -206,7 +243,7 @@ POSTS = [(name, ask) for name, (_whose, _get, posts) in ADDRESSES.items() for as
 def test_every_change_needs_the_csrf_token(admin_user: User, rows: Rows, name: str, ask: Any) -> None:
     client = Client(enforce_csrf_checks=True)
     client.force_login(admin_user)
-    data = {**ask.data, "_selected_action": rows["task"].pk} if "action" in ask.data else ask.data
+    data = filled(ask, rows)
     url = address(name, rows)
     before = everything_stored()
     for headers in WAYS.values():
@@ -241,7 +278,7 @@ FORMS = [(name, ask) for name, ask in POSTS if "action" not in ask.data]
 @pytest.mark.parametrize("target", TARGETS)
 def test_forms_lead_back_to_this_site_only(admin_client: Client, rows: Rows, target: str) -> None:
     for name, ask in FORMS:
-        data = {**ask.data, "next": target}
+        data = {**filled(ask, rows), "next": target}
         response = admin_client.post(address(name, rows), data, headers={"Referer": "https://evil.example/"})
         assert response.status_code == 303
         assert urlsplit(response["Location"]).netloc == "", name
@@ -260,11 +297,17 @@ def test_short_route_leads_to_this_site_only(admin_client: Client, path: str) ->
 ADDRESSED: dict[str, list[str]] = {
     LIST: ["q", "state", "o", "p", "all", "e", "unknown"],
     f"{LIST}rows/": ["q", "state", "p"],
-    f"{LIST}timeline/": ["p", "unknown"],
+    f"{LIST}timeline/": ["q", "state", "p", "window", "sort", "day", "start", "stop", "unknown"],
     f"{LIST}%(task)s/change/": ["status", "period", "page", "run"],
-    f"{LIST}%(task)s/schedule/": ["cron", "zone"],
-    f"{LIST}%(task)s/schedule/preview/": ["cron", "zone"],
-    RUNS: ["q", "status", "status__exact", "trigger", "trigger__exact", "o", "p", "before", "after", "task"],
+    f"{LIST}%(task)s/schedule/": ["cron", "zone", "shown"],
+    f"{LIST}add/": ["source", "unknown"],
+    f"{LIST}add/preview/": ["cron", "zone", "shown"],
+    f"{LIST}%(task)s/schedule/preview/": ["cron", "zone", "shown"],
+    RUNS: [
+        *("q", "status", "status__exact", "trigger", "trigger__exact", "o", "p", "before", "after", "task"),
+        *("from", "to", "only", "error", "run"),
+    ],
+    f"{RUNS}retry/": ["status", "from", "to", "error", "task"],
 }
 
 
@@ -298,6 +341,7 @@ def forms() -> dict[str, tuple[str, dict[str, str]]]:
         "cron": (f"{LIST}%(task)s/schedule/", {"cron": "%(value)s", "zone": "UTC"}),
         "zone": (f"{LIST}%(task)s/schedule/", {"cron": "* * * * *", "zone": "%(value)s"}),
         "seen": (f"{LIST}%(task)s/schedule/", {"cron": "* * * * *", "zone": "UTC", "seen": "%(value)s"}),
+        "shown": (f"{LIST}%(task)s/schedule/", {"cron": "hourly", "zone": "UTC", "shown": "%(value)s"}),
         "run": (f"{LIST}%(task)s/runs/", {"run": "%(value)s"}),
         "args": (f"{LIST}%(task)s/runs/", {"args": "%(value)s"}),
         "args in JSON": (f"{LIST}%(task)s/runs/", {"args": "[%(json)s]", "kwargs": '{"a": %(json)s}'}),
@@ -341,9 +385,11 @@ def secretive(client: Client, look: Callable[[str], None]) -> None:
     kwargs = json.dumps({"api_token": SECRET, "nested": {"password": SECRET}, "name": "shown"})
     task = make_task(kwargs=kwargs, headers=json.dumps({"authorization": SECRET}))
     task_run = operations.run_now(task.pk, actor=Actor("anna", lambda task, text: None), celery_id="a")
+    window = MaintenanceWindow.objects.create(starts_at=database_now(), covers_all=True)
+    runs = {"ended run": task_run, "open run": task_run, MISSED: task_run}
+    rows = {"": None, "task": task, "window": window, **runs}
     for name, (_whose, get, _posts) in ADDRESSES.items():
-        if get.needs in ("view", "change", "run"):
-            rows = {"": None, "task": task, "ended run": task_run, "open run": task_run}
+        if get.needs in ("view", "change", "run", "add", "delete", "run and add"):
             for headers in WAYS.values():
                 response = client.get(address(name, rows), {"run": task_run.pk}, headers=headers)
                 look(response.getvalue().decode())

@@ -83,7 +83,11 @@ class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
     def do_POST(self) -> None:
-        body = self.rfile.read(int(self.headers["Content-Length"]))
+        length = int(self.headers["Content-Length"])
+        body = self.rfile.read(length)
+        if len(body) < length:  # its sender died, as under a killed process: a web server hands nothing on
+            self.close_connection = True
+            return
         self.post = Post(self.path, dict(self.headers), body)
         self.server.posts.append(self.post)
         self.server.next_answer()(self)

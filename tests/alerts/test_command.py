@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from io import StringIO
+from socket import gethostname
 
 import pytest
 from django.core.management import CommandError, call_command
@@ -23,11 +24,16 @@ def run(*arguments: str) -> tuple[str, str]:
     return out.getvalue(), ""
 
 
-def test_all_channels_take_it(alerts, function, receiver):
+def test_all_channels_take_it(alerts, function, receiver, settings, monkeypatch):
+    monkeypatch.setattr("scheduled_tasks.management.system_user.getuser", lambda: "anna")
     alerts(default=[KEEP, receiver.url()], billing=[REFUSE])
     out, error = run()
     assert (out, error) == (f"{KEEP}: sent\nhttp://127.0.0.1:{receiver.server_port}: sent\n", "")
-    assert function.got[0].text == "Test message: alerts for default arrive here"
+    title = "Test message: alerts for default arrive here"
+    assert function.got[0].text == f"{title}\n\nSite: {gethostname()}\nSent by: anna"
+    settings.SCHEDULED_TASKS = {**settings.SCHEDULED_TASKS, "SITE_URL": "https://example.com"}
+    run()
+    assert function.got[1].text == f"{title}\n\nSite: https://example.com\nSent by: anna"
     assert receiver.posts[0].headers["Idempotency-Key"].startswith("test-")
 
 

@@ -222,3 +222,22 @@ class TestRows:
         assert len(statements) == 2
         assert (message.total, len(message.incidents)) == (1000, LISTED)
         assert len(message.text) < 20_000
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("@everyone <!channel> a@example.com", "@~everyone <~!channel> a@~example.com"),
+        ("[pay](https://evil.example.com/)", "[pay]~(https://evil.example.com/)"),
+        ("<a href='x'>y</a> a < b [1] (2)", "<~a href='x'>y<~/a> a < b [1] (2)"),
+    ],
+)
+def test_a_chat_reads_no_mention_and_no_link(text: str, shown: str) -> None:
+    incident = facts("failing", error=text, runbook="https://wiki.example.com/@ops")
+    found = told("opened", incident)
+    assert shown in found.for_chats().text.replace("\u200b", "~")
+    assert "Runbook: https://wiki.example.com/%40ops" in found.for_chats().text
+    for key in ("title", "text"):
+        assert shown in found.as_json()[key].replace("\u200b", "~")
+    assert found.as_json()["incidents"][0]["error"] == text
+    assert text in found.text  # a mail has it as it is

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 import threading
 from dataclasses import replace
 
 import pytest
+from requests import Response
 
 from scheduled_tasks.alerts.channels import Channel
+from scheduled_tasks.alerts.harmless import ZERO_WIDTH_SPACE
 from tests.alerts.receiver import Receiver, redirect, status
 from tests.alerts.test_webhook import fault, notification
 
@@ -41,7 +44,43 @@ def test_text_is_no_markup(receiver):
     receiver.answers = [status(200)]
     incident = replace(notification().incidents[0], error="<b>bold</b> & more")
     Channel(address(receiver)).send(notification(incidents=(incident,)))
-    assert "Error: <b>bold</b> & more" in json.loads(receiver.posts[0].body)["message"]
+    message = json.loads(receiver.posts[0].body)["message"]
+    assert "Error: <b>bold</b> & more" in message.replace(ZERO_WIDTH_SPACE, "")
+
+
+HOSTILE = (
+    "@everyone @here <!channel> <!subteam^S1> <@U1> <@&2> <at>all</at> [pay](https://evil.example.com/x)"
+)
+MENTION = re.compile(r"@(?!\u200b)|(<|&lt;)(?=[!@#a])|\]\\?\(")
+"""Of mark-up, only Telegram's is made by Apprise: ``<b>`` and ``</b>``."""
+
+
+@pytest.mark.parametrize(
+    "service",
+    [
+        "slack://T1JJ3T3L2/A1BRTD4JD/TIiajkdnlazkcOXrIdevi7FQ/#ops",
+        "discord://4174216298/JHMHI8qBe7bk2ZwO5U711o3dV_js",
+        "discord://4174216298/JHMHI8qBe7bk2ZwO5U711o3dV_js?format=markdown",
+        "tgram://123456789:abcdefg_hijklmnop/12315544",
+        "mmost://127.0.0.1/3ccdd113474722377935511fc85d3dd4",
+    ],
+)
+def test_an_error_calls_nobody_and_hides_no_link(monkeypatch, service):
+    sent = []
+
+    def request(self, method, url, data=None, **kwargs):
+        sent.append(json.loads(data))
+        answer = Response()
+        answer.status_code, answer._content = 200, b"ok"
+        return answer
+
+    monkeypatch.setattr("requests.sessions.Session.request", request)
+    hostile = {"error": HOSTILE, "subject": "@here", "runbook": "https://wiki.example.com/@ops"}
+    Channel(service).send(notification(incidents=(replace(notification().incidents[0], **hostile),)))
+    (message,) = (json.dumps(each, ensure_ascii=False) for each in sent)
+    assert "everyone" in message
+    assert not MENTION.search(message)
+    assert "/%40ops" in message
 
 
 @pytest.mark.parametrize("code", [401, 404, 500])

@@ -8,58 +8,38 @@ from typing import Any
 from django_celery_beat.models import CrontabSchedule, IntervalSchedule, PeriodicTask
 
 from example_project.celery import app
-from scheduled_tasks.beat import Scheduler
+from scheduled_tasks.beat import Scheduler, lease
 from scheduled_tasks.beat.broker import BrokerUnreachable
 from scheduled_tasks.beat.pending_runs import PendingRun
-from scheduled_tasks.models import TaskRun, TaskState
+from scheduled_tasks.models import Lease, TaskRun, TaskState
 from scheduled_tasks.recording.connection import is_outage
+from scheduled_tasks.testing.stepped_beat import SteppedBeat, SteppedClock
 
 START = datetime(2026, 6, 10, 10, 7, tzinfo=UTC)
 """A Wednesday, far from any change of clocks."""
 
 
-class TestClock:
+class TestClock(SteppedClock):
     """Stands still until it is moved."""
 
     __test__ = False
 
     def __init__(self, moment: datetime = START) -> None:
-        self.moment = moment
-
-    def now(self) -> datetime:
-        return self.moment
-
-    def set(self, moment: datetime) -> None:
-        """What the database says does not count here."""
+        super().__init__(moment)
 
 
-class NoHeartbeat:
-    def looped(self) -> None: ...
-
-    def broker_ok(self) -> None: ...
-
-    def stop(self) -> None: ...
-
-
-class Beat(Scheduler):
+class Beat(SteppedBeat, Scheduler):
     """A scheduler whose messages end in ``sent``, unless ``broker_error`` is set."""
 
     def __init__(self, clock: TestClock, **kwargs: Any) -> None:
-        super().__init__(app, **kwargs)
-        self.clock = self.lease.clock = clock
+        super().__init__(app, clock, **kwargs)
         self.sent: list[PendingRun] = []
         self.broker_error: Exception | None = None
-
-    def start_heartbeat(self) -> Any:
-        return NoHeartbeat()
-
-    def sync_definitions(self) -> None:
-        """The tests make the tasks they need."""
 
     def turn_failed(self, error: Exception) -> float:
         if not is_outage(error):
             raise error
-        return super().turn_failed(error)
+        return Scheduler.turn_failed(self, error)
 
     def publish(self, run: PendingRun) -> None:
         if self.broker_error is not None:
@@ -69,13 +49,7 @@ class Beat(Scheduler):
     def run_until(self, moment: datetime) -> list[datetime]:
         """Tick at every moment at which something is due, then at ``moment``; the ticks that were sent."""
         before = len(self.sent)
-        self.tick()
-        while self.leader and self.leader._due_at and self.leader._due_at < moment:
-            self.clock.moment = max(self.clock.moment, self.leader._due_at)
-            self.tick()
-        self.clock.moment = moment
-        while self.tick() == 0:
-            pass
+        super().run_until(moment)
         return [run.scheduled_for for run in self.sent[before:]]
 
 
@@ -112,6 +86,11 @@ def task(
     if state is not None:
         TaskState.objects.create(task_id=made.pk, **state)
     return made
+
+
+def a_beat_was_here() -> None:
+    """What a first beat leaves behind: ticks that come later are this app's to miss."""
+    Lease.objects.create(name=lease.NAME, epoch=1)
 
 
 def runs(task: PeriodicTask) -> list[tuple[str, str, int]]:

@@ -20,7 +20,7 @@ from opentelemetry.sdk.trace import TracerProvider
 from scheduled_tasks.beat import Scheduler, broker
 from scheduled_tasks.beat.broker import Broker, BrokerUnreachable, NotPublished, OutcomeUnknown
 from scheduled_tasks.beat.pending_runs import PendingRun
-from scheduled_tasks.models import ScheduledTask
+from scheduled_tasks.models import ScheduledTask, TaskRun
 from scheduled_tasks.operations.publishing import Message
 from scheduled_tasks.recording import Header
 
@@ -118,7 +118,7 @@ def _job(*args: Any, **kwargs: Any) -> None: ...
 def pending(task: str, args: Any = (), kwargs: Any = None) -> PendingRun:
     row = ScheduledTask(pk=1, name="job", task=task)
     message = Message(args=list(args), kwargs=kwargs or {}, headers={})
-    return PendingRun(row, message, LATER, LATER, following=None, celery_id="an-id")
+    return PendingRun(row, message, LATER, LATER, following=None, held=TaskRun(celery_id="an-id"))
 
 
 @pytest.mark.parametrize("task", ["stock", "unknown here"])

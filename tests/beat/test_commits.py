@@ -18,14 +18,9 @@ from scheduled_tasks.beat.lease import LeaderLease
 from scheduled_tasks.beat.pending_runs import PendingRun
 from scheduled_tasks.models import Lease, Status, TaskRun
 
-from .harness import START, Beat, TestClock, at, cron_task, interval_task, runs
+from .harness import START, Beat, at, cron_task, interval_task, runs
 
 pytestmark = pytest.mark.django_db
-
-
-@pytest.fixture
-def beat() -> Beat:
-    return Beat(TestClock())
 
 
 @pytest.fixture

@@ -13,14 +13,14 @@ from django.db import DatabaseError, OperationalError, connection, connections
 from scheduled_tasks.beat import database_connection, lease
 from scheduled_tasks.beat.database_connection import ConnectionGuard
 from scheduled_tasks.beat.lease import Clock, LeaderLease
-from scheduled_tasks.upkeep import fenced_lease
+from scheduled_tasks.recording import connection as own_connection
 from tests.live import wait_for
 
 
 @pytest.mark.skipif("connection.vendor == 'sqlite'", reason="no leader can vanish from a file it has locked")
 @pytest.mark.usefixtures("transactional_db")
 def test_leader_that_vanishes_within_a_claim_does_not_keep_the_lead(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fenced_lease, "SILENCE", 1)
+    monkeypatch.setattr(own_connection, "SILENCE", 1)
     monkeypatch.setattr(lease, "TTL", timedelta(seconds=1))
     first, second = LeaderLease("first", Clock()), LeaderLease("second", Clock())
     assert first.take()

@@ -19,19 +19,9 @@ from scheduled_tasks.schedules import Unschedulable, next_run
 from tests import tasks
 from tests.factories import make_run
 
-from .harness import START, Beat, TestClock, at, cron_task, interval_task, runs, state, task
+from .harness import START, Beat, TestClock, a_beat_was_here, at, cron_task, interval_task, runs, state, task
 
 pytestmark = pytest.mark.django_db
-
-
-@pytest.fixture
-def clock() -> TestClock:
-    return TestClock()
-
-
-@pytest.fixture
-def beat(clock: TestClock) -> Beat:
-    return Beat(clock)
 
 
 def set_column(job: PeriodicTask, column: str, value: object) -> None:
@@ -241,6 +231,7 @@ class TestRowsThatAreRefused:
         assert caplog.text.count("leaves out") == 1
 
     def test_more_ticks_than_a_column_can_count(self, clock: TestClock) -> None:
+        a_beat_was_here()
         job = interval_task(1, "seconds", changed=at("1950-01-01 00:00"), last_run_at=at("1950-01-01 00:00"))
         Beat(clock).run_until(START)
         assert runs(job)[0] == ("missed", "01 00:00:01", MOST_TICKS)

@@ -25,7 +25,8 @@ from scheduled_tasks.beat.broker import NotPublished
 from scheduled_tasks.beat.lease import Clock
 from scheduled_tasks.beat.pending_runs import PendingRun
 from scheduled_tasks.beat.scheduler import CURRENT
-from scheduled_tasks.models import Lease, Status, TaskRun, TaskState, database_now
+from scheduled_tasks.models import Lease, Status, TaskRun, TaskState, Trigger, database_now
+from scheduled_tasks.operations import Actor, run_later
 from scheduled_tasks.reasons import Code, Reason
 
 from .. import tasks
@@ -35,6 +36,7 @@ from .harness import (
     UNREACHABLE,
     Beat,
     TestClock,
+    a_beat_was_here,
     at,
     cron_row,
     cron_task,
@@ -45,16 +47,6 @@ from .harness import (
 )
 
 pytestmark = pytest.mark.django_db
-
-
-@pytest.fixture
-def clock() -> TestClock:
-    return TestClock()
-
-
-@pytest.fixture
-def beat(clock: TestClock) -> Beat:
-    return Beat(clock)
 
 
 def finish(task: PeriodicTask) -> None:
@@ -142,6 +134,58 @@ def test_how_long_a_message_waits_for_a_worker(beat: Beat, schedule: str, overla
     assert beat.sent[0].expires_at == at(expires)
 
 
+class TestATaskRunsAsBefore:
+    """What a task did under django-celery-beat it does until somebody chooses otherwise."""
+
+    def test_runs_overlap_and_wait_without_end(self, beat: Beat) -> None:
+        job = cron_task("* * * * *", changed=START, state={"runs_as_before": True})
+        beat.run_until(at("10:30"))
+        assert [run.expires_at for run in beat.sent] == [None] * len(beat.sent)
+        assert {run.options["expires"] for run in beat.sent} == {None}
+        assert {status for status, _at, _ticks in runs(job)} == {"queued"}
+        assert len(runs(job)) == 23
+
+    @pytest.mark.parametrize("chosen", ["task", "project"])
+    def test_until_a_policy_is_chosen(self, beat: Beat, settings: Any, chosen: str) -> None:
+        state = {"runs_as_before": True, "overlap": "skip" if chosen == "task" else ""}
+        if chosen == "project":
+            settings.SCHEDULED_TASKS = {"OVERLAP": "skip"}
+        cron_task("* * * * *", changed=START, state=state)
+        beat.run_until(at("10:09"))
+        assert beat.sent[0].expires_at is not None
+
+    def test_nothing_past_is_missed_though_another_beat_has_led(self, clock: TestClock) -> None:
+        """The first one may have died before it had read all tasks."""
+        a_beat_was_here()
+        changed, state = at("2026-05-01 00:00"), {"runs_as_before": True}
+        job = cron_task("0 * * * *", changed=changed, last_run_at=changed, state=state)
+        Beat(clock).run_until(at("11:00"))
+        assert runs(job) == [("queued", "10 10:00:00", 1), ("queued", "10 11:00:00", 1)]
+
+    def test_what_was_lost_before_blocks_for_a_quarter_of_an_hour(self, beat: Beat) -> None:
+        job = cron_task("* * * * *", changed=START, state={"runs_as_before": True})
+        beat.run_until(at("10:10"))
+        TaskState.objects.update(runs_as_before=False)
+        PeriodicTasks.update_changed()
+        beat.run_until(at("10:30"))
+        assert [run.scheduled_for for run in beat.sent][3] == at("10:25")
+        assert runs(job)[3][:2] == ("skipped", "10 10:11:00")
+
+    def test_it_may_expire_by_itself(self, beat: Beat) -> None:
+        cron_task("* * * * *", changed=START, state={"runs_as_before": True}, expire_seconds=90)
+        beat.run_until(at("10:08"))
+        assert beat.sent[0].expires_at == beat.sent[0].scheduled_for + timedelta(seconds=90)
+
+    def test_it_is_sent_once_the_broker_is_back(self, beat: Beat) -> None:
+        job = cron_task("8 10 * * *", changed=START, state={"runs_as_before": True})
+        beat.broker_error = UNREACHABLE
+        beat.run_until(at("10:09"))
+        beat.broker_error = None
+        beat.run_until(at("10:12"))
+        assert [run.expires_at for run in beat.sent] == [None]
+        assert [status for status, _at, _ticks in runs(job)] == ["queued"]
+
+
 def finish_queued() -> None:
     TaskRun.objects.filter(status=Status.QUEUED).update(status=Status.SUCCEEDED, open_since=None)
 
@@ -194,6 +238,7 @@ class TestPastSlotsRunOnlyByPolicy:
         assert runs(job) == [("queued", "11 10:00:00", 1)]
 
     def test_no_beat_for_three_days(self, clock: TestClock) -> None:
+        a_beat_was_here()
         job = cron_task("0 3 * * *", last_run_at=at("2026-06-07 03:00"))
         assert Beat(clock).run_until(at("2026-06-11 03:00")) == [at("2026-06-11 03:00")]
         assert runs(job) == [("missed", "08 03:00:00", 3), ("queued", "11 03:00:00", 1)]
@@ -202,11 +247,13 @@ class TestPastSlotsRunOnlyByPolicy:
         assert (missed.celery_id, missed.open_since, missed.tick) == (None, None, None)
 
     def test_no_beat_for_ten_minutes(self, clock: TestClock) -> None:
+        a_beat_was_here()
         job = cron_task("0,5 10 * * *", last_run_at=at("2026-06-09 10:05"))
         assert Beat(clock).run_until(START) == [at("10:05")]
         assert runs(job) == [("missed", "10 10:00:00", 1), ("queued", "10 10:05:00", 1)]
 
     def test_misfire_ignore(self, clock: TestClock) -> None:
+        a_beat_was_here()
         job = cron_task("5 10 * * *", last_run_at=at("2026-06-09 10:05"), state={"misfire": "ignore"})
         assert Beat(clock).run_until(START) == []
         assert runs(job) == [("missed", "10 10:05:00", 1)]
@@ -215,6 +262,61 @@ class TestPastSlotsRunOnlyByPolicy:
         job = cron_task("0 9 * * *", last_run_at=at("2026-06-09 09:00"), state={"grace": timedelta(hours=2)})
         assert Beat(clock).run_until(START) == [at("09:00")]
         assert runs(job) == [("queued", "10 09:00:00", 1)]
+
+
+class TestFirstBeat:
+    """Nothing that came before this app's first beat was missed by it."""
+
+    @pytest.mark.parametrize(
+        ("make", "expected"),
+        [
+            (lambda: cron_task("0 3 * * *", last_run_at=at("2026-06-07 03:00")), []),
+            (lambda: cron_task("0 3 * * *", changed=at("2020-01-01 00:00")), []),
+            (lambda: cron_task("* * * * *", last_run_at=at("10:01")), [("queued", "10 10:07:00", 1)]),
+            (
+                lambda: cron_task("0 10 * * *", changed=START - timedelta(days=9)),
+                [("queued", "10 10:00:00", 1)],
+            ),
+            (lambda: cron_task("0 10 * * *", state={"misfire": "ignore"}), []),
+            (lambda: interval_task(3, last_run_at=at("2026-06-03 10:00")), [("queued", "10 10:06:00", 1)]),
+            (lambda: interval_task(1, "days", last_run_at=at("2026-06-03 08:00")), []),
+            (lambda: clocked_task(at("09:00")), [("missed", "10 09:00:00", 1)]),
+            (lambda: clocked_task(at("10:05")), [("queued", "10 10:05:00", 1)]),
+        ],
+    )
+    def test_only_what_may_still_run_starts(
+        self, clock: TestClock, make: Callable[[], PeriodicTask], expected: list[tuple[str, str, int]]
+    ) -> None:
+        job = make()
+        Beat(clock).run_until(START)
+        assert runs(job) == expected
+
+    def test_rhythm_of_an_interval_goes_on(self, clock: TestClock) -> None:
+        job = interval_task(1, "days", last_run_at=at("2026-06-03 08:00"))
+        assert Beat(clock).run_until(at("2026-06-11 08:00")) == [at("2026-06-11 08:00")]
+        assert runs(job) == [("queued", "11 08:00:00", 1)]
+
+    def test_ticks_after_it_count(self, beat: Beat, clock: TestClock) -> None:
+        job = cron_task("0 3 * * *", last_run_at=at("2026-06-01 03:00"))
+        beat.tick()
+        beat.close()
+        clock.moment = at("2026-06-13 03:00")
+        assert Beat(clock).run_until(clock.moment) == [at("2026-06-13 03:00")]
+        assert runs(job) == [("missed", "11 03:00:00", 2), ("queued", "13 03:00:00", 1)]
+
+    def test_a_first_beat_without_tasks_was_one(self, beat: Beat, clock: TestClock) -> None:
+        beat.tick()
+        beat.close()
+        job = cron_task("0 * * * *", changed=START)
+        clock.moment = at("13:30")
+        Beat(clock).run_until(clock.moment)
+        assert runs(job) == [("missed", "10 11:00:00", 3)]
+
+    def test_a_clocked_task_is_retired(self, clock: TestClock) -> None:
+        job = clocked_task(at("09:00"))
+        Beat(clock).run_until(START)
+        job.refresh_from_db()
+        assert not job.enabled
 
 
 class TestOverlap:
@@ -256,6 +358,30 @@ class TestOverlap:
         TaskRun.objects.filter(status="queued").update(status=Status.SUCCEEDED, open_since=None)
         assert beat.run_until(at("10:09:02")) == []
         assert runs(job)[1:] == [("skipped", "10 10:09:00", 1)]
+
+    def test_runs_that_are_made_up_for_start_one_after_the_other(self, beat: Beat) -> None:
+        job = cron_task("0 3 * * *", changed=START, state={"overlap": "allow"})
+        beat.run_until(at("10:08"))
+        missed = TaskRun.objects.create(
+            task_id=job.pk,
+            name=job.name,
+            status=Status.MISSED,
+            queued_at=START,
+            finished_at=START,
+            scheduled_for=at("2026-06-08 03:00"),
+            scheduled_until=at("2026-06-10 03:00"),
+            tick_count=3,
+        )
+        run_later(missed.pk, actor=Actor("anna", lambda task, entry: None))
+        nights = [at(f"2026-06-{day:02} 03:00") for day in (8, 9, 10)]
+        for second, night in enumerate(nights, start=1):
+            assert beat.run_until(at(f"10:08:{2 * second:02}")) == [night]
+            sent = beat.sent[-1]
+            assert (sent.header.trigger, sent.header.actor) == (Trigger.RETRY, "anna")
+            assert (sent.header.retry_of, sent.header.scheduled_for) == (missed.pk, night)
+            assert sent.celery_id == TaskRun.objects.get(scheduled_for=night, status="queued").celery_id
+            finish_queued()
+        assert beat.run_until(at("10:09")) == []
 
     def test_held_run_of_a_task_that_is_disabled_is_closed_at_once(self, beat: Beat) -> None:
         job = interval_task(1, changed=START, state={"overlap": "queue_one"})
@@ -351,6 +477,7 @@ class TestOtherSchedules:
         assert state(job).next_run_at == at("10:27")
 
     def test_interval_after_an_outage_counts_without_walking(self, clock: TestClock) -> None:
+        a_beat_was_here()
         job = interval_task(1, "seconds", last_run_at=at("2026-06-03 10:07"))
         assert Beat(clock).run_until(START) == [START]
         assert runs(job) == [("missed", "03 10:07:01", 7 * 86400 - 1), ("queued", "10 10:07:00", 1)]
@@ -370,6 +497,7 @@ class TestOtherSchedules:
         assert beat.run_until(START) == [at("10:05")]
 
     def test_clocked_long_ago_is_missed(self, beat: Beat) -> None:
+        a_beat_was_here()
         job = clocked_task(at("09:00"))
         assert beat.run_until(START) == []
         assert runs(job) == [("missed", "10 09:00:00", 1)]
@@ -586,7 +714,7 @@ class TestLead:
         interval_task(10, changed=at("10:06"))
         cron_task("7 10 * * *", changed=at("10:06"))
         assert beat.lease.take()
-        leader.Leader(beat.lease, beat.publish)._read_tasks()
+        leader.Leader(beat.lease, beat)._read_tasks()
         beat.lease.release()
         clock.moment = at("10:08")
         assert Beat(clock).run_until(at("10:20")) == [at("10:07"), at("10:16")]

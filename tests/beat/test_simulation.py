@@ -12,11 +12,11 @@ from zoneinfo import ZoneInfo
 
 import pytest
 from celery.schedules import crontab
-from django_celery_beat.models import PeriodicTask
+from django_celery_beat.models import ClockedSchedule, PeriodicTask, SolarSchedule
 
 from scheduled_tasks.models import TaskState
 
-from .harness import Beat, TestClock, cron_task
+from .harness import Beat, TestClock, cron_task, task
 
 pytestmark = pytest.mark.django_db
 
@@ -140,3 +140,31 @@ def test_years_with_leap_days() -> None:
     for pk, text in jobs.items():
         assert fired[pk] == list(expected(text, "UTC", start, end)), text
     assert len(fired[next(iter(jobs))]) == 3
+
+
+@pytest.mark.parametrize("zone", ["Europe/Paris", "America/Santiago", "Australia/Lord_Howe"])
+def test_once_is_fired_once_at_the_time_shown_and_is_over(zone: str) -> None:
+    for change in transitions(zone, 2026):
+        start, end = change - timedelta(hours=3), change + timedelta(hours=3)
+        times = [start + timedelta(minutes=minutes) for minutes in range(7, 360, 13)]
+        jobs = {
+            task(
+                clocked=ClockedSchedule.objects.create(clocked_time=at),
+                one_off=True,
+                changed=start,
+            ).pk: [at]
+            for at in times
+        }
+        assert watched(Beat(TestClock(start)), end) == jobs
+        assert not PeriodicTask.objects.filter(enabled=True).exists()
+        assert watched(Beat(TestClock(end)), end + timedelta(days=400)) == {}, "never again"
+        PeriodicTask.objects.all().delete()
+        TaskState.objects.all().delete()
+
+
+def test_the_sun_is_fired_when_it_was_shown() -> None:
+    start = datetime(2026, 1, 1, tzinfo=UTC)
+    paris = SolarSchedule.objects.create(event="sunset", latitude=48.8566, longitude=2.3522)
+    job = task(solar=paris, changed=start, state={"overlap": "allow"})
+    fired = watched(Beat(TestClock(start)), start + timedelta(days=90))[job.pk]
+    assert [at.date() for at in fired] == [(start + timedelta(days=n)).date() for n in range(90)]

@@ -14,17 +14,24 @@ from django_celery_beat.models import ClockedSchedule, PeriodicTask, SolarSchedu
 
 from scheduled_tasks.models import Status, TaskRun
 
-from .harness import START, Beat, TestClock, at, cron_row, cron_task, interval_task, runs, state, task
+from .harness import (
+    START,
+    Beat,
+    TestClock,
+    a_beat_was_here,
+    at,
+    cron_row,
+    cron_task,
+    interval_task,
+    runs,
+    state,
+    task,
+)
 
 pytestmark = pytest.mark.django_db
 
 DAY = timedelta(days=1)
 SECOND = timedelta(seconds=1)
-
-
-@pytest.fixture
-def clock() -> TestClock:
-    return TestClock()
 
 
 def save(job: PeriodicTask, moment: datetime, **changes: Any) -> None:
@@ -149,6 +156,7 @@ def test_restarted(
     clock: TestClock, cron: str, last: str, back: str, grace: int, fired: str | None, following: str
 ) -> None:
     clock.moment = at(back)
+    a_beat_was_here()
     job = cron_task(cron, last_run_at=at(last), state={"grace": timedelta(minutes=grace)})
     beat = Beat(clock)
     expected = [at(fired)] if fired else []
@@ -202,3 +210,16 @@ def due_soon(kind: str) -> PeriodicTask:
         row = SolarSchedule.objects.create(event="sunset", latitude=48.85, longitude=2.35)
         return task(solar=row, changed=START)
     return cron_task("10 10 * * *", changed=START, one_off=kind == "one-off")
+
+
+def test_a_clock_set_back_under_the_first_beat_adopts_no_task_twice(clock: TestClock) -> None:
+    """What the first beat knows is its own to miss, also when it starts over."""
+    known = cron_task("* * * * *", changed=START)
+    beat = Beat(clock)
+    beat.tick()
+    clock.moment = at("10:11:30")
+    assert beat.leader is not None
+    beat.leader._look()
+    clock.moment = at("10:10")
+    beat.run_until(at("10:10"))
+    assert runs(known) == [("missed", "10 10:08:00", 2), ("queued", "10 10:10:00", 1)]

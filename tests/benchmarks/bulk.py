@@ -78,6 +78,7 @@ def make_runs(task_ids: Sequence[int], *, per_task: int) -> None:
         "started_at": moment("n + 1"),
         "finished_at": moment("n + 2 + n % 97"),
         "attempts": "1",
+        "attempt_log": "''",
         "retries": "0",
         "token": "'0123456789abcdef0123456789abcdef'",
         "process_id": "'0123456789abcdef0123456789abcdef'",

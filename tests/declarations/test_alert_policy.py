@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 from celery import Celery, shared_task
 
-from scheduled_tasks import models, scheduled_task
-from scheduled_tasks.declarations import registry, sync, validation
+from scheduled_tasks import models, scheduled_task, validation
+from scheduled_tasks.declarations import registry, sync
 from scheduled_tasks.declarations.fields import FIELDS, values_of
 from scheduled_tasks.declarations.registry import WrongDeclaration
-from scheduled_tasks.declarations.validation import ALERT_KINDS, ALERT_POLICY, alert_policy
 from scheduled_tasks.models import ScheduledTask, TaskState
+from scheduled_tasks.validation import ALERT_KINDS, ALERT_POLICY, alert_policy
 
 pytestmark = pytest.mark.django_db
 

@@ -10,8 +10,10 @@ from celery import Celery
 from celery.schedules import crontab, schedule
 from kombu.utils.json import loads
 
+from scheduled_tasks import scheduled_task
 from scheduled_tasks.declarations import registry, sync
-from scheduled_tasks.models import ScheduledTask
+from scheduled_tasks.models import ScheduledTask, TaskState
+from tests.own_schedulers import OffsetScheduler
 
 pytestmark = pytest.mark.django_db
 
@@ -24,6 +26,9 @@ def app(monkeypatch):
     """A Celery app that imports nothing; no decorator declares anything."""
     monkeypatch.setattr(registry, "definitions", {})
     return Celery("beat-schedule-tests", set_as_current=False)
+
+
+def purge() -> None: ...
 
 
 class Unreadable:
@@ -138,3 +143,39 @@ def test_an_interval_of_one_unit_reads_well(app):
     assert sync.sync(app=app).changes == ("right: created (every hour)",)
     app.conf.beat_schedule = {"right": {"task": "t", "schedule": crontab(minute=0)}}
     assert "'every hour' → '0 * * * *'" in sync.sync(app=app).changes[0]
+
+
+@pytest.mark.parametrize(
+    ("scheduler", "is_kept"),
+    [
+        ("acme.beat:OffsetScheduler", True),
+        ("tests.own_schedulers.OffsetScheduler", True),
+        (OffsetScheduler, True),
+        ("scheduled_tasks.beat:Scheduler", False),
+        ("scheduled_tasks", False),
+        ("django_celery_beat.schedulers:DatabaseScheduler", False),
+        ("celery.beat:PersistentScheduler", False),
+    ],
+)
+def test_keys_of_a_scheduler_of_the_projects_own(app, scheduler, is_kept):
+    app.conf.beat_scheduler = scheduler
+    app.conf.beat_schedule = {"shifted": {"task": "t", "schedule": 30, "apply_offset": True}}
+    report = sync.sync(app=app)
+    assert (report.created, bool(report.problems)) == (("shifted",) if is_kept else (), not is_kept)
+
+
+def test_an_entry_runs_as_celery_has_it_until_a_decorator_declares_it(app, monkeypatch):
+    app.conf.beat_schedule = {"purge": {"task": "t", "schedule": 30}}
+    sync.sync(app=app)
+    assert ScheduledTask.objects.get(name="purge").state.is_as_before
+    TaskState.objects.update(runs_as_before=False)  # as an operator chose
+    app.conf.beat_schedule["purge"]["schedule"] = 60
+    sync.sync(app=app)
+    assert not ScheduledTask.objects.get(name="purge").state.runs_as_before
+    TaskState.objects.update(runs_as_before=True)
+    app.conf.beat_schedule = {}
+
+    scheduled_task("* * * * *", name="purge")(app.task(name="t")(purge))
+
+    sync.sync(app=app)
+    assert not ScheduledTask.objects.get(name="purge").state.runs_as_before

@@ -1,5 +1,6 @@
 """``@scheduled_task``: what it accepts, what it refuses, and that it makes no Celery app."""
 
+import functools
 import importlib
 import inspect
 import re
@@ -12,11 +13,11 @@ from celery import Celery, Task, shared_task
 from celery.app.autoretry import add_autoretry_behaviour
 from celery.app.task import extract_exec_options
 
-from scheduled_tasks import models, scheduled_task
+from scheduled_tasks import models, scheduled_task, validation
 from scheduled_tasks.declarations import registry
 from scheduled_tasks.declarations.decorator import check_known
 from scheduled_tasks.declarations.registry import WrongDeclaration
-from scheduled_tasks.declarations.validation import ALERT_POLICY
+from scheduled_tasks.validation import ALERT_POLICY
 
 
 @pytest.fixture(autouse=True)
@@ -40,6 +41,7 @@ def test_declares_a_function(declared):
         overlap="allow",
         misfire="ignore",
         grace=timedelta(minutes=5),
+        spread=timedelta(minutes=2),
         retention=timedelta(days=7),
         retention_count=50,
         alert_after=3,
@@ -48,6 +50,7 @@ def test_declares_a_function(declared):
         alert_on=["slow", "failing"],
         owner="billing",
         runbook="https://wiki.example.com/webhooks",
+        tags=["nightly", "billing", "nightly"],
         args=(1, "two"),
         kwargs={"batch": 100},
         queue="webhooks",
@@ -66,6 +69,7 @@ def test_declares_a_function(declared):
         "overlap": "allow",
         "misfire": "ignore",
         "grace": 300,
+        "spread": 120,
         "retention": 7 * 86400,
         "retention_count": 50,
         "alert_after": 3,
@@ -74,6 +78,7 @@ def test_declares_a_function(declared):
         "alert_on": "failing,slow",
         "owner": "billing",
         "runbook": "https://wiki.example.com/webhooks",
+        "tags": "nightly,billing",
         "description": "Retries failed webhook deliveries",
         "args": [1, "two"],
         "kwargs": {"batch": 100},
@@ -94,7 +99,16 @@ def test_defaults_leave_the_choice_to_the_settings(declared):
         pass
 
     values = declared["purge-old-rows"].values
-    unsaid = ("timezone", "overlap", "misfire", "grace", "retention", "retention_count", *ALERT_POLICY)
+    unsaid = (
+        "timezone",
+        "overlap",
+        "misfire",
+        "grace",
+        "spread",
+        "retention",
+        "retention_count",
+        *ALERT_POLICY,
+    )
     assert [values[name] for name in unsaid] == [None] * len(unsaid)
     assert (values["queue"], values["priority"], values["expires"]) == (None, None, None)
     assert (values["enabled"], values["description"]) == (True, "")
@@ -112,6 +126,14 @@ def test_what_is_logged_is_kept_unless_the_task_says_otherwise(declared):
 
     assert quiet.capture_logs is False
     assert not hasattr(usual, "capture_logs")
+
+
+def test_celery_task_that_is_not_schedulable_says_so(declared):
+    @scheduled_task("@daily", schedulable=False)
+    def internal():
+        pass
+
+    assert internal.schedulable is False
 
 
 def test_task_name_is_celerys(declared):
@@ -165,6 +187,11 @@ def test_accepts_an_existing_task(declared):
         ({"misfire": "run"}, "choose one of run_once, ignore."),
         ({"grace": 300}, "grace must be a timedelta"),
         ({"retention": timedelta(-1)}, "retention must be a timedelta from 0 to 36500 days"),
+        ({"spread": timedelta(0)}, "spread must be a timedelta above 0"),
+        (
+            {"spread": timedelta(hours=24)},
+            "spread must be shorter than the time from one run to the next, 1 day, 0:00:00",
+        ),
         ({"grace": timedelta.max}, "grace must be a timedelta from 0 to 36500 days"),
         ({"retention_count": 0}, "retention_count must be a whole number from 1 to"),
         ({"args": "abc"}, "args must be a list or tuple"),
@@ -228,6 +255,18 @@ def test_an_attribute_of_the_projects_own_goes_where_the_task_is_made(declared):
 def test_only_functions_and_tasks_can_be_declared():
     with pytest.raises(WrongDeclaration, match="it must decorate a function, not 5"):
         scheduled_task("@daily", name="five")(5)
+
+
+@pytest.mark.parametrize(
+    "function", [lambda: None, functools.partial(job, 1), type("Job", (), {"__call__": job})()]
+)
+def test_what_has_no_name_is_refused_before_celery_has_it(declared, function):
+    with pytest.raises(
+        WrongDeclaration, match="Celery makes tasks of functions with a name, not of a lambda"
+    ):
+        scheduled_task("@daily", name="nameless")(function)
+    assert declared == {}
+    assert Celery("nameless", set_as_current=False).tasks  # which makes all tasks
 
 
 async def awaited():
@@ -294,7 +333,7 @@ def test_a_loop_cannot_use_one_name_twice():
         declare_all()
 
 
-@pytest.mark.filterwarnings("ignore::celery.exceptions.DuplicateTaskNameWarning")
+@pytest.mark.filterwarnings("ignore::celery.exceptions.CeleryWarning")
 def test_functions_made_by_a_function_cannot_share_a_name():
     def make(queue):
         @scheduled_task("* * * * *", kwargs={"queue": queue})
@@ -316,7 +355,7 @@ def sweep():
 """
 
 
-@pytest.mark.filterwarnings("ignore::celery.exceptions.DuplicateTaskNameWarning")
+@pytest.mark.filterwarnings("ignore::celery.exceptions.CeleryWarning")
 def test_a_reloaded_module_declares_anew(declared, tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(tmp_path)
     path = tmp_path / "reloaded_tasks.py"
@@ -356,8 +395,8 @@ def test_declaring_makes_no_celery_app_and_needs_no_settings(tmp_path):
 
 
 def test_the_words_for_policies_are_the_models():
-    assert list(registry.OVERLAPS) == models.Overlap.values
-    assert list(registry.MISFIRES) == models.Misfire.values
+    assert list(validation.OVERLAPS) == models.Overlap.values
+    assert list(validation.MISFIRES) == models.Misfire.values
 
 
 def test_unknown_public_names_are_unknown():

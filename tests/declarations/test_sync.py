@@ -4,9 +4,11 @@ import io
 import logging
 import logging.config
 import os
+import threading
 from contextlib import suppress
+from dataclasses import replace
 from datetime import timedelta
-from functools import cache
+from functools import cache, partial
 
 import pytest
 from celery import Celery, _state, shared_task
@@ -27,6 +29,8 @@ from scheduled_tasks.declarations.sync import (
 )
 from scheduled_tasks.models import CodeDefault, PausedBy, ScheduledTask, Source, TaskState, database_now
 from scheduled_tasks.reading.machinery import Machinery
+from scheduled_tasks.recording import connection as own_connection
+from scheduled_tasks.spread import spread_offset
 from tests.factories import make_task
 
 pytestmark = pytest.mark.django_db
@@ -127,6 +131,28 @@ def test_creates_what_is_declared(declare, sync):
     assert task.state.enabled_since == task.last_run_at
     assert abs(database_now() - task.last_run_at) < timedelta(minutes=5)
     assert (task.code_default.name, task.code_default.source) == ("purge", Source.DECORATOR)
+
+
+def test_another_declared_spread_moves_the_next_run(declare, sync):
+    declare("0 * * * *")
+    sync()
+    before = get().last_run_at
+    TaskState.objects.update(accounted_until=before)
+    declare("0 * * * *", spread=timedelta(minutes=30))
+    sync()
+    task = get()
+    offset = spread_offset(task)
+    assert timedelta(0) < offset < timedelta(minutes=30)
+    assert task.state.accounted_until == before + offset
+    assert task.state.next_run_at == schedules.next_run(task, before + offset)
+    assert (task.state.next_run_at - offset).minute == 0
+    assert edited_fields(task) == ()
+    operator_sets_state(spread=None)
+    assert edited_fields(get()) == ("spread",)
+
+
+def operator_sets_state(**columns):
+    TaskState.objects.update(**columns)
 
 
 def test_a_zone_that_is_not_declared_is_celerys(declare, sync):
@@ -551,8 +577,48 @@ def test_a_module_that_cannot_be_imported_changes_nothing(declare, app, sync):
     report = sync()
     (problem,) = report.problems
     assert problem.startswith("A task module could not be imported (ModuleNotFoundError: No module named 'no")
-    assert problem.endswith("Nothing was synced.")
+    assert problem.endswith("Nothing was changed.")
     assert not PeriodicTask.objects.exists()
+
+
+def test_a_module_that_exits_is_named_and_changes_nothing(declare, app, sync, tmp_path, monkeypatch):
+    """A script among the task modules, say, which reads its command line when it is imported."""
+    declare("0 3 * * *")
+    (tmp_path / "script_of_a_shop.py").write_text("import argparse\nargparse.ArgumentParser().error('no')\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    app.conf.imports = ["script_of_a_shop"]
+    place = f'"{tmp_path}/script_of_a_shop.py", line 2'
+    assert sync().problems == (
+        f"A task module could not be imported (SystemExit: 2) at {place}. Nothing was changed.",
+    )
+    assert not PeriodicTask.objects.exists()
+
+
+NO_TASK = "It must be a function with a name, neither a lambda nor a functools.partial."
+
+
+def test_what_celery_makes_no_task_of_is_told_in_a_sentence(declare, app, sync):
+    declare("0 3 * * *")
+    app.task(name="tests.nameless", shared=False)(lambda: None)  # no other app has it
+    (problem,) = sync().problems
+    assert problem.startswith("Celery could not make a task of what a module registers (SyntaxError: ")
+    assert problem.endswith(f". {NO_TASK} Nothing was changed.")
+    assert not PeriodicTask.objects.exists()
+
+
+def test_a_declared_task_that_celery_cannot_make_stops_no_other(declare, sync):
+    declare("0 3 * * *", name="other")
+    declare("0 3 * * *", more=True)
+    sync()
+    made = registry.definitions.pop("purge")
+    elsewhere = Celery("elsewhere", set_as_current=False)  # an app that has not made its tasks yet
+    nameless = elsewhere.task(name="tests.nameless", shared=False)(partial(job, 1))
+    registry.add(replace(made, task=nameless))
+    registry.definitions["other"].values["schedule"] = "0 4 * * *"
+    report = sync()
+    why = "AttributeError: 'functools.partial' object has no attribute '__name__'"
+    assert report.problems == (f"Celery could not make a task of “purge” ({why}). {NO_TASK}",)
+    assert (report.updated, report.gone) == (("other",), ())
 
 
 @pytest.mark.parametrize("fallback", [None, Celery("default", set_as_current=False, loader="default")])
@@ -1090,3 +1156,35 @@ def test_what_went_wrong_at_beats_start_is_logged_whatever_logging_says(declare,
     sync_at_beat_start(project)
     assert not syncing.logger.disabled
     assert "The entry “wrong” of CELERY_BEAT_SCHEDULE is unusable" in lines[0]
+
+
+@pytest.mark.skipif("connection.vendor == 'sqlite'", reason="nothing ends the transaction of a file's holder")
+@pytest.mark.usefixtures("transactional_db")
+def test_a_process_that_stands_still_within_a_sync_keeps_no_other_waiting(declare, sync, monkeypatch):
+    declare("0 3 * * *")
+    planned, syncing_one, over, errors = syncing._planned, threading.Event(), threading.Event(), []
+
+    def stand_still(*args, **options):
+        if threading.current_thread() is not standing:
+            return planned(*args, **options)
+        syncing_one.set()
+        assert over.wait(60)
+        return planned(*args, **options)
+
+    def stand() -> None:
+        try:
+            sync()
+        except DatabaseError as error:
+            errors.append(error)
+        finally:
+            connection.close()
+
+    monkeypatch.setattr(own_connection, "SILENCE", 1)
+    monkeypatch.setattr(syncing, "_planned", stand_still)
+    standing = threading.Thread(target=stand)
+    standing.start()
+    assert syncing_one.wait(60)
+    assert sync().created == ("purge",)
+    over.set()
+    standing.join(60)
+    assert len(errors) == 1

@@ -28,7 +28,8 @@ RECORD_REQUESTS = """{
     window.asked = [];
     const {open} = XMLHttpRequest.prototype;
     XMLHttpRequest.prototype.open = function (method, url) {
-        const request = {isPoll: url.includes('/rows/'), xhr: this, isOver: false};
+        const isPoll = url.includes('/rows/') || (method === 'GET' && url.includes('/incident/'));
+        const request = {isPoll, xhr: this, isOver: false};
         this.addEventListener('loadend', () => { request.isOver = true; });
         asked.push(request);
         open.call(this, method, url);

@@ -10,10 +10,12 @@ from django.contrib.auth.models import User
 from playwright.sync_api import Browser, Page, expect
 
 from scheduled_tasks.models import CodeDefault, ProcessKind, Source, Status, TaskState, database_now
+from scheduled_tasks.worker.task_signatures import signature_of
 from tests.alerts.rows import make_incident, make_notice
 from tests.e2e.conftest import LogIn
 from tests.e2e.test_list import LIST, make_process, make_task, row, toast
 from tests.factories import make_run
+from tests.typed_tasks import tell_types
 
 pytestmark = pytest.mark.usefixtures("transactional_db")
 
@@ -74,10 +76,15 @@ def test_drawer_with_an_open_run(themed_page: Page, task: Any) -> None:
     row(themed_page, task).get_by_role("link", name="webhook-delivery-retry", exact=True).click()
     themed_page.locator(".st-run").first.get_by_role("button").click()
     expect(themed_page.locator(".st-run-body")).to_be_visible()
+    for fold in ("How it runs", "Changes"):
+        themed_page.locator(".st-drawer summary").filter(has_text=fold).click()
     assert violations(themed_page) == []
 
 
-@pytest.mark.parametrize("path", ["change/", "schedule/", "alerts/", "pause/", "runs/new/"])
+PAGES = ["change/", "schedule/", "alerts/", "arguments/", "pause/", "runs/new/", "delete/"]
+
+
+@pytest.mark.parametrize("path", PAGES)
 def test_pages_of_their_own(themed_page: Page, task: Any, path: str) -> None:
     themed_page.goto(f"{LIST}{task.pk}/{path}")
     expect(themed_page.locator(".st")).to_be_visible()
@@ -97,6 +104,19 @@ def test_list_of_all_runs_with_an_open_run(themed_page: Page, task: Any) -> None
     themed_page.goto("/admin/scheduled_tasks/taskrun/")
     themed_page.locator(".st-run").last.get_by_role("button").click()
     expect(themed_page.locator(".st-run-body")).to_be_visible()
+    assert violations(themed_page) == []
+
+
+@pytest.mark.parametrize("width", [1440, 390])
+def test_a_field_for_each_argument(themed_page: Page, task: Any, width: int) -> None:
+    name = tell_types.name
+    make_process(task_names=[name], task_signatures={name: signature_of(tell_types)})
+    themed_page.set_viewport_size({"width": width, "height": 900})
+    themed_page.goto(f"{LIST}{make_task('typed', task=name, args='[]').pk}/runs/new/")
+    assert violations(themed_page) == []
+    assert themed_page.evaluate("document.scrollingElement.scrollWidth <= innerWidth")
+    themed_page.get_by_role("button", name="Run now").click()
+    expect(themed_page.get_by_label("number")).to_have_attribute("aria-invalid", "true")
     assert violations(themed_page) == []
 
 
@@ -121,7 +141,12 @@ def test_form_in_the_drawer(themed_page: Page, task: Any) -> None:
     themed_page.goto(LIST)
     row(themed_page, task).locator("summary").click()
     row(themed_page, task).get_by_role("link", name="Run with arguments").click()
-    expect(themed_page.get_by_label("Arguments", exact=True)).to_be_focused()
+    field = themed_page.get_by_label("Arguments", exact=True)
+    expect(field).to_be_focused()
+    assert violations(themed_page) == []
+    field.fill("[1,")
+    themed_page.get_by_role("button", name="Run now").last.click()
+    expect(field).to_have_attribute("aria-invalid", "true")
     assert violations(themed_page) == []
 
 

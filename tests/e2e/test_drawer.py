@@ -24,11 +24,12 @@ def task(transactional_db: None) -> Any:
     return task
 
 
-def open_drawer(page: Page, task: Any) -> Locator:
-    page.goto(LIST)
+def open_drawer(page: Page, task: Any, list_url: str = LIST) -> Locator:
+    """The drawer of the task's history, opened from the list at this address."""
+    page.goto(list_url)
     row(page, task).get_by_label("View history").click()
     drawer = page.get_by_role("dialog")
-    expect(drawer.get_by_role("heading", name="webhook-delivery-retry")).to_be_visible()
+    expect(drawer.get_by_role("heading", name=task.name)).to_be_visible()
     return drawer
 
 
@@ -48,9 +49,10 @@ def test_description_is_read_in_full_and_leaves_the_screen(admin_page: Page, tas
     task.save()
     admin_page.set_viewport_size({"width": width, "height": 700})
     drawer = open_drawer(admin_page, task)
-    expect(drawer.get_by_text("Sentence 599 of many.")).to_be_visible()
+    description = drawer.locator(".st-about").get_by_text("Sentence 599 of many.")
+    expect(description).to_be_visible()
     drawer.locator(".st-run").last.scroll_into_view_if_needed()
-    expect(drawer.get_by_text("Sentence 599 of many.")).not_to_be_in_viewport(ratio=0.5)
+    expect(description).not_to_be_in_viewport(ratio=0.5)
     expect(drawer.locator(".st-run").last).to_be_in_viewport()
     expect(drawer.get_by_role("heading", name="webhook-delivery-retry")).to_be_in_viewport()
     top = drawer.locator(".st-d-head").bounding_box()
@@ -151,6 +153,51 @@ def test_drawer_opened_for_another_task_while_the_first_still_loads(admin_page: 
 def test_failed_page_load_keeps_the_drawer(admin_page: Page, task: Any) -> None:
     drawer = open_drawer(admin_page, task)
     admin_page.route("**/change/**", lambda route: route.fulfill(status=500, body="broken"))
-    drawer.get_by_role("link", name="Failed").click()
+    drawer.get_by_role("link", name="Failed", exact=True).click()
     expect(toast(admin_page, "error (500)", "alert")).to_be_visible()
     expect(drawer.locator(".st-run")).to_have_count(2)
+
+
+BAR = 4
+"""Pixels from one bar of the list to the next."""
+
+
+@pytest.mark.parametrize(("width", "fast"), [(1440, False), (1440, True), (1240, False)])
+def test_bar_tells_its_run_and_opens_it_whichever_page_it_is_on(
+    admin_page: Page, transactional_db: None, width: int, fast: bool
+) -> None:
+    task = make_task("webhook-delivery-retry")
+    runs = [
+        make_run(task, Status.FAILED, ago=1000 - n, took=3, error_type="ValueError", error=f"no {n}")
+        for n in range(40)
+    ]
+    admin_page.set_viewport_size({"width": width, "height": 700})
+    back = 24 if width == 1440 else 12
+    run = runs[-1 - back]
+    admin_page.goto(LIST)
+    strip = row(admin_page, task).locator(".st-strip")
+    box = strip.bounding_box()
+    assert box is not None
+    place = (box["x"] + box["width"] - BAR * back - 2, box["y"] + 15)
+    if not fast:
+        admin_page.mouse.move(*place)
+        tip = row(admin_page, task).locator(".st-bars .st-tip:visible")
+        expect(tip).to_contain_text("Failed · 3.0 s")
+        expect(tip).to_contain_text(f"ValueError: no {39 - back}")
+    admin_page.mouse.click(*place)
+    drawer = admin_page.get_by_role("dialog")
+    expect(drawer.locator(f"#st-run-body-{run.pk}")).to_be_in_viewport()
+    expect(drawer.locator(f"#st-run-{run.pk}")).to_be_in_viewport(ratio=1)
+
+
+def test_bar_of_the_chart_tells_its_run_and_opens_it(admin_page: Page, task: Any) -> None:
+    for n in range(30):
+        make_run(task, ago=9 - n / 10)
+    drawer = open_drawer(admin_page, task)
+    first = drawer.locator(".st-chart .st-bars a").first
+    first.hover()
+    tip = drawer.locator(".st-bars .st-tip:visible")
+    expect(tip).to_contain_text("ValueError: <b>no</b>")
+    expect(tip).to_be_in_viewport(ratio=1)
+    first.click()
+    expect(drawer.locator(".st-run-body .st-errline")).to_be_in_viewport()

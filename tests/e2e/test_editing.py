@@ -8,6 +8,7 @@ import pytest
 from django_celery_beat.models import IntervalSchedule
 from playwright.sync_api import Locator, Page, expect
 
+from tests.e2e.test_accessibility import violations
 from tests.e2e.test_list import LIST, make_task, row
 
 pytestmark = pytest.mark.usefixtures("transactional_db")
@@ -90,19 +91,20 @@ def test_preset_fills_number_and_unit(admin_page: Page) -> None:
 def test_an_interval_becomes_a_cron_expression_and_back(admin_page: Page) -> None:
     task = every(5, "minutes")
     open_editor(admin_page, task)
-    admin_page.get_by_role("link", name="Use a cron expression instead").click()
+    admin_page.get_by_role("button", name="Cron expression", exact=True).click()
     cron = admin_page.get_by_label("Cron expression")
     expect(cron).to_be_focused()
     cron.fill("0 4 * * *")
     cron.press("Enter")
     expect(row(admin_page, task).locator(".st-c-sched")).to_contain_text("Daily at 4 AM")
     row(admin_page, task).get_by_label("Edit schedule").click()
-    admin_page.get_by_role("link", name="Use an interval instead").click()
+    admin_page.get_by_role("button", name="Interval", exact=True).click()
     field = admin_page.get_by_label("Every", exact=True)
     expect(field).to_be_focused()
+    expect(field).to_have_value("1")  # day, the distance of its runs
     field.fill("3")
     field.press("Enter")
-    expect(row(admin_page, task).locator(".st-c-sched")).to_contain_text("Every 3 hours")
+    expect(row(admin_page, task).locator(".st-c-sched")).to_contain_text("Every 3 days")
 
 
 def test_an_interval_is_edited_without_javascript(plain_page: Page) -> None:
@@ -119,7 +121,49 @@ def test_an_interval_is_edited_without_javascript(plain_page: Page) -> None:
     plain_page.get_by_role("button", name="Save").click()
     expect(row(plain_page, task).locator(".st-c-sched")).to_contain_text("Every 7 days")
     row(plain_page, task).get_by_label("Edit schedule").click()
-    plain_page.get_by_role("link", name="Use a cron expression instead").click()
+    plain_page.get_by_role("button", name="Cron expression", exact=True).click()
     plain_page.get_by_label("Cron expression").fill("0 4 * * *")
     plain_page.get_by_role("button", name="Save").click()
     expect(row(plain_page, task).locator(".st-c-sched")).to_contain_text("Daily at 4 AM")
+
+
+def test_a_schedule_becomes_a_single_time_and_each_kind_keeps_what_was_typed(admin_page: Page) -> None:
+    task = make_task()
+    admin_page.goto(LIST)
+    row(admin_page, task).get_by_label("Edit schedule").click()
+    admin_page.get_by_label("Cron expression").fill("15 4 * * *")
+    admin_page.get_by_role("button", name="Once", exact=True).click()
+    words = admin_page.get_by_label("or in words")
+    words.fill("tomorrow 9:00")
+    expect(admin_page.locator(".st-preview h3")).to_contain_text("Once, ")
+    expect(admin_page.get_by_label("Date and time")).to_have_value("")
+    admin_page.get_by_role("button", name="Cron expression", exact=True).click()
+    expect(admin_page.get_by_label("Cron expression")).to_have_value("15 4 * * *")
+    admin_page.get_by_role("button", name="Once", exact=True).click()
+    expect(words).to_have_value("tomorrow 9:00")
+    words.press("Enter")
+    expect(row(admin_page, task).locator(".st-c-sched")).to_contain_text("09:00")
+
+
+def test_run_once_from_the_rows_menu(admin_page: Page) -> None:
+    task = make_task()
+    admin_page.goto(LIST)
+    row(admin_page, task).get_by_label("More actions").click()
+    row(admin_page, task).get_by_role("link", name="Run once at…").click()
+    drawer = admin_page.locator("#st-drawer")
+    drawer.get_by_label("or in words").fill("yesterday")
+    drawer.get_by_role("button", name="Run once").click()
+    expect(drawer.locator("#st-error-words")).to_contain_text("This is no time.")
+    drawer.get_by_label("or in words").fill("tomorrow 9:00")
+    assert violations(admin_page) == []
+    drawer.get_by_role("button", name="Run once").click()
+    expect(drawer).to_be_hidden()
+    expect(admin_page.locator(".st-row").filter(has_text="purge, once on")).to_contain_text("Once, ")
+
+
+def test_run_once_without_javascript(plain_page: Page) -> None:
+    task = make_task()
+    plain_page.goto(f"{LIST}{task.pk}/once/")
+    plain_page.get_by_label("or in words").fill("tomorrow 9:00")
+    plain_page.get_by_role("button", name="Run once").click()
+    expect(plain_page.locator(".st-row").filter(has_text="purge, once on")).to_contain_text("Once, ")

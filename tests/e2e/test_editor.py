@@ -7,6 +7,7 @@ from django.contrib.auth.models import User
 from django.test import Client
 from playwright.sync_api import Locator, Page, Route, expect
 
+from tests.e2e.test_accessibility import violations
 from tests.e2e.test_list import LIST, make_task, refresh, row
 from tests.live import wait_for
 
@@ -101,3 +102,56 @@ def test_conflict_names_the_person_and_theirs_can_stay(admin_page: Page) -> None
     expect(admin_page.locator(".st-edit")).to_have_count(0)
     task.refresh_from_db()
     assert task.crontab.hour == "9"
+
+
+def test_words_are_shown_as_cron_and_saved(admin_page: Page) -> None:
+    task = make_task()
+    field = open_editor(admin_page, task)
+    field.fill("weekdays at 9:30")
+    expect(admin_page.locator(".st-stored")).to_have_text("Will be stored as 30 9 * * 1-5")
+    expect(admin_page.locator(".st-preview h3")).to_have_text("Weekdays at 9:30 AM")
+    assert violations(admin_page) == []
+    field.press("Enter")
+    expect(row(admin_page, task).locator(".st-c-sched")).to_contain_text("Weekdays at 9:30 AM")
+    expect(row(admin_page, task).get_by_label("Edit schedule")).to_be_focused()
+    task.refresh_from_db()
+    assert (task.crontab.minute, task.crontab.hour, task.crontab.day_of_week) == ("30", "9", "1-5")
+
+
+def test_words_saved_before_their_preview_are_shown_first(clocked_page: Page) -> None:
+    task = make_task()
+    field = open_editor(clocked_page, task)
+    field.fill("first monday of the month at 6am")
+    field.press("Enter")  # while the script still waits for the typing to end
+    expect(clocked_page.locator(".st-toast-error")).to_contain_text("stored as 0 6 1-7 * 1: save again")
+    expect(clocked_page.locator(".st-stored")).to_contain_text("0 6 1-7 * 1")
+    expect(field).to_be_focused()
+    expect(field).not_to_have_attribute("aria-invalid", "true")
+    field.press("Enter")
+    expect(row(clocked_page, task).locator(".st-c-sched")).to_contain_text(
+        "First Monday of the month at 6 AM"
+    )
+
+
+def test_refused_words_offer_the_nearest_and_stay(admin_page: Page) -> None:
+    field = open_editor(admin_page, make_task())
+    field.fill("every other sunday")
+    error = admin_page.locator(".st-error")
+    expect(error).to_have_text('Cron cannot count weeks. Nearest: "Sundays at midnight".')
+    expect(admin_page.locator(".st-stored")).to_have_count(0)
+    field.fill("Sundays at midnight")
+    expect(error).to_be_hidden()
+    expect(admin_page.locator(".st-stored")).to_contain_text("0 0 * * 0")
+
+
+def test_words_are_saved_without_javascript_once_shown(plain_page: Page) -> None:
+    task = make_task()
+    plain_page.goto(LIST)
+    row(plain_page, task).get_by_label("Edit schedule").click()
+    field = plain_page.get_by_label("Cron expression")
+    field.fill("1st and 15th at noon")
+    plain_page.get_by_role("button", name="Save").click()
+    expect(plain_page.locator(".st-stored")).to_have_text("Will be stored as 0 12 1,15 * *")
+    expect(field).to_have_value("1st and 15th at noon")
+    plain_page.get_by_role("button", name="Save").click()
+    expect(row(plain_page, task)).to_contain_text("Monthly on the 1st and 15th at noon")

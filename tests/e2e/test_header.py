@@ -82,3 +82,14 @@ def test_links_of_the_head_stay_where_they_are_while_the_seconds_grow(clocked_pa
         expect(clocked_page.locator("[data-st-updated]")).to_have_text(re.compile(rf"\D{said}"))
         places.append(link.bounding_box())
     assert places[0] == places[1]
+
+
+@pytest.mark.parametrize("address", [LIST, f"{LIST}timeline/"])
+def test_a_banner_says_since_when(clocked_page: Page, address: str) -> None:
+    make_task()
+    make_process(ProcessKind.BEAT, silent=12 * 60)
+    clocked_page.goto(address)
+    banner = clocked_page.locator(".st-banner").first
+    expect(banner).to_contain_text(re.compile(r"Since [\d:]+ \(12 min ago\)\."))
+    clocked_page.clock.run_for(60_000)
+    expect(banner).to_contain_text("(13 min ago)")

@@ -51,7 +51,7 @@ def test_no_text_runs_as_a_script(defenceless_page: Page, transactional_db: None
     expect(toast(page, "No running worker knows", "alert")).to_contain_text("onerror=pwned=1")
     row(page, task).get_by_label("Edit schedule").click()
     page.get_by_label("Cron expression").fill("<img/src=x/onerror=pwned=1> * * * *")
-    expect(page.locator(".st-error")).to_contain_text("onerror=pwned=1")
+    expect(page.locator(".st-editor .st-error")).to_contain_text("onerror=pwned=1")
     page.keyboard.press("Enter")
     expect(toast(page, "not saved", "alert")).to_be_visible()
     refresh(page)

@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from playwright.sync_api import Locator, Page, expect
+from playwright.sync_api import Dialog, Locator, Page, expect
 
 from scheduled_tasks.models import Incident, NoticeState, ProcessKind, Status, database_now
 from tests.alerts.rows import make_notice
@@ -73,11 +73,16 @@ def test_acknowledge_and_mute_in_the_story(admin_page: Page, task: Any) -> None:
     story = admin_page.locator("#st-incident")
     story.get_by_role("button", name="Acknowledge").click()
     expect(story).to_contain_text("Acknowledged by admin")
+    story.get_by_role("button", name="Take back").click()
+    expect(story).not_to_contain_text("Acknowledged by admin")
+    story.get_by_role("button", name="Acknowledge").click()
+    expect(story).to_contain_text("Acknowledged by admin")
     mute(story, "1 h")
     expect(story.get_by_text("Muted until")).to_be_visible()
     expect(story).to_contain_text("Nobody was told. It is muted.")
     story.get_by_role("button", name="Unmute").click()
     expect(story.get_by_text("It is muted.")).to_have_count(0)
+    refresh(admin_page)  # the next one comes when the button has been pressed
     Incident.objects.update(open_key=None, closed_at=database_now(), closing="recovered")
     mute(story, "Until tomorrow")
     expect(toast(admin_page, "This incident is over.", "alert")).to_be_visible()
@@ -164,3 +169,129 @@ def test_a_typed_note_survives_a_refresh(admin_page: Page, task: Any) -> None:
     expect(line).to_contain_text("Acknowledged by bert: mine")
     expect(note).to_have_value("half a sen")
     expect(note).to_be_focused()
+
+
+def test_an_incident_that_ends_says_so_and_a_typed_note_survives(admin_page: Page, task: Any) -> None:
+    incident = open_incident(task)
+    story = admin_page.locator("#st-incident")
+    note = story.get_by_label("Note on")
+    admin_page.goto(f"{INCIDENTS}{incident.pk}/change/")
+    Incident.objects.update(acknowledged_by="bert", acknowledged_at=database_now(), note="mine")
+    refresh(admin_page)
+    expect(story).to_contain_text("Acknowledged by bert: mine")
+    expect(note).to_have_value("mine")
+    note.fill("saved")
+    note.press("Enter")
+    expect(story).to_contain_text("Acknowledged by admin: saved")
+    Incident.objects.update(acknowledged_by="bert", note="and again")
+    refresh(admin_page)
+    expect(note).to_have_value("and again")
+    note.fill("half a sen")
+    Incident.objects.update(note="", acknowledged_by="", acknowledged_at=None)
+    refresh(admin_page)
+    expect(story.get_by_text("Acknowledged by")).to_have_count(0)
+    place = note.bounding_box()
+    Incident.objects.update(acknowledged_by="bert", acknowledged_at=database_now(), note="yours")
+    make_notice(OPS, incident, state=NoticeState.SENT)
+    refresh(admin_page)
+    expect(story).to_contain_text("Acknowledged by bert: yours")
+    expect(story.get_by_text("Nobody was told.")).to_have_count(0)
+    assert note.bounding_box()["y"] == place["y"]
+    Incident.objects.update(open_key=None, closed_at=database_now(), closing="recovered")
+    refresh(admin_page)
+    expect(story).to_contain_text("Recovered")
+    expect(story.get_by_text("still open")).to_have_count(0)
+    expect(note).to_have_value("half a sen")
+    expect(note).to_be_focused()
+    expect(note).not_to_be_editable()
+    expect(story.locator(".st-ack button")).to_have_count(0)
+    refresh(admin_page)
+    expect(note).to_have_value("half a sen")
+
+
+@pytest.mark.parametrize("place", ["story", "drawer"])
+def test_what_somebody_did_meanwhile_is_asked(admin_page: Page, task: Any, place: str) -> None:
+    incident = open_incident(task)
+    if place == "story":
+        admin_page.goto(f"{INCIDENTS}{incident.pk}/change/")
+    else:
+        admin_page.goto(LIST)
+        row(admin_page, task).get_by_label("View history").click()
+    where = admin_page.locator(f"#st-{'incident' if place == 'story' else 'drawer'}")
+    form = where.locator(f"#st-ack-{incident.pk}")
+    note = form.get_by_label("Note on")
+    note.fill("my note")
+    Incident.objects.update(acknowledged_by="bert", acknowledged_at=database_now(), note="theirs")
+    refresh(admin_page)
+    expect(where.get_by_text("Acknowledged by bert: theirs")).to_be_visible()
+    note.press("Enter")
+    box = form.locator(".st-conflict")
+    expect(box).to_contain_text("Somebody changed this incident meanwhile.")
+    expect(box.get_by_role("link", name="Keep theirs")).to_be_focused()
+    Incident.objects.update(run_count=7)
+    refresh(admin_page)
+    expect(note).to_have_value("my note")
+    box.get_by_role("button", name="Save mine").click()
+    expect(where.get_by_text("Acknowledged by admin: my note")).to_be_visible()
+    expect(box).to_be_hidden()
+    expect(toast(admin_page, "Somebody changed this incident", "alert")).to_have_count(0)
+    refresh(admin_page)
+    Incident.objects.update(muted_by="bert", muted_for_good=True)
+    mute(form, "1 h")
+    expect(box).to_be_visible()
+    box.get_by_role("link", name="Keep theirs").click()
+    expect(box).to_be_hidden()
+    expect(form.get_by_role("button", name="Unmute")).to_be_visible()
+    form.get_by_role("button", name="Unmute").click()
+    expect(toast(admin_page, "The incident is not muted any more.")).to_be_visible()
+
+
+def test_the_list_of_incidents_keeps_up(admin_page: Page, task: Any) -> None:
+    incident = open_incident(task)
+    admin_page.goto(INCIDENTS)
+    line = admin_page.locator(f"#st-inc-{incident.pk}")
+    admin_page.evaluate("window.loaded = true")
+    Incident.objects.update(open_key=None, closed_at=database_now(), closing="recovered")
+    other = open_incident(None, "beat")
+    refresh(admin_page)
+    expect(line).to_contain_text("Recovered")
+    expect(admin_page.locator(f"#st-inc-{other.pk}")).to_contain_text("Beat is down")
+    assert admin_page.evaluate("loaded")
+
+
+def test_the_second_half_of_a_double_click_does_nothing(admin_page: Page, task: Any) -> None:
+    incident = open_incident(task, muted_by="bert", muted_for_good=True)
+    admin_page.goto(f"{INCIDENTS}{incident.pk}/change/")
+    box = admin_page.get_by_role("button", name="Unmute").bounding_box()
+    assert box is not None
+    middle = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+    admin_page.mouse.click(*middle)
+    button = admin_page.locator(".st-ack-mute button").first
+    expect(button).to_have_text("1 h")
+    admin_page.mouse.click(*middle)
+    admin_page.wait_for_timeout(500)
+    incident.refresh_from_db()
+    assert not incident.muted_by
+
+
+def test_a_typed_note_is_not_thrown_away(admin_page: Page, task: Any) -> None:
+    """Neither by a link nor by the end of the session."""
+    incident = open_incident(task)
+    admin_page.goto(f"{INCIDENTS}{incident.pk}/change/")
+    note = admin_page.get_by_label("Note on")
+    note.press_sequentially("half a page")
+    asked: list[str] = []
+
+    def stay(dialog: Dialog) -> None:
+        asked.append(dialog.type)
+        dialog.dismiss()
+
+    admin_page.on("dialog", stay)
+    admin_page.get_by_role("link", name="All runs of this task").click()
+    expect(note).to_have_value("half a page")
+    assert asked == ["beforeunload"]
+    admin_page.context.clear_cookies()
+    admin_page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
+    expect(toast(admin_page, "your session has changed", "alert")).to_be_visible()
+    expect(note).to_have_value("half a page")
+    assert asked == ["beforeunload"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -232,6 +233,31 @@ def test_switch_disables_and_enables(admin_page: Page, transactional_db: None) -
     assert task.enabled
 
 
+def test_why_a_task_failed_is_whole_on_focus_and_leads_to_the_run(
+    admin_page: Page, transactional_db: None
+) -> None:
+    task = make_task()
+    make_run(task, Status.FAILED, error_type="a.RatesUnavailable", error="The source does not answer. " * 5)
+    make_run(task, Status.SKIPPED)
+    admin_page.goto(LIST)
+    why = row(admin_page, task).get_by_role("link", name="RatesUnavailable: The source")
+    is_whole = "link => link.scrollWidth <= link.clientWidth && link.scrollHeight <= link.clientHeight"
+    assert not why.evaluate(is_whole)
+    expect(why).to_have_attribute("title", re.compile("RatesUnavailable: .*answer. The"))
+    before = row(admin_page, task).bounding_box()
+    row(admin_page, task).get_by_role("switch").focus()
+    admin_page.keyboard.press("Tab")
+    expect(why).to_be_focused()
+    assert why.evaluate(is_whole)
+    expect(why).to_be_in_viewport(ratio=1)
+    assert row(admin_page, task).bounding_box() == before
+    admin_page.keyboard.press("Enter")
+    drawer = admin_page.get_by_role("dialog")
+    expect(drawer.locator(".st-run-body")).to_contain_text("The source does not answer.")
+    admin_page.keyboard.press("Escape")
+    expect(why).to_be_focused()
+
+
 def test_slash_focuses_the_search(admin_page: Page, transactional_db: None) -> None:
     make_task()
     admin_page.goto(LIST)
@@ -261,8 +287,8 @@ def test_run_now_is_seen_from_queued_to_success(admin_page: Page, worker: Worker
     task = make_task(task="tests.tasks.wait_for_file", args=f'["{gate}"]', enabled=False)
     admin_page.goto(LIST)
     row(admin_page, task).get_by_role("button", name="Run purge now").click()
-    expect(toast(admin_page, "purge is queued")).to_be_visible()
     expect(status(admin_page, task)).to_contain_text("Running")
+    expect(toast(admin_page, "purge: Running")).to_be_visible()
     gate.touch()
     expect(row(admin_page, task).locator(".st-c-last time")).to_be_visible()
     expect(row(admin_page, task).locator(".st-c-status")).to_contain_text("Success")

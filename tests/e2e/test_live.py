@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from datetime import timedelta
 
 import pytest
 from playwright.sync_api import Page, expect
 
-from scheduled_tasks.models import ProcessKind, Status, TaskRun
+from scheduled_tasks.models import ProcessKind, Status, TaskRun, TaskState, database_now
 from tests.e2e.test_list import LIST, make_process, make_task, refresh, row, status, toast
 from tests.factories import make_run
 from tests.live import wait_for
@@ -54,7 +55,7 @@ def poll_after(page: Page, milliseconds: int) -> int:
     """Let time pass until the list asks, and wait until it has taken in the answer; gives its status."""
     answered = "asked.filter(request => request.isPoll && request.isOver).map(request => request.xhr.status)"
     before = len(page.evaluate(answered))
-    page.clock.run_for(milliseconds)
+    page.clock.fast_forward(milliseconds)  # asks once, however fast the answer
     return int(wait_for(lambda: page.evaluate(answered)[before:], message="an answer")[-1])
 
 
@@ -73,6 +74,43 @@ def test_list_asks_every_second_while_a_run_is_open(clocked_page: Page, asked: C
     clocked_page.clock.run_for(500)
     assert asked() == 0
     poll_after(clocked_page, 1_000)
+
+
+def test_list_asks_a_second_after_a_shown_time_and_while_it_says_now(
+    clocked_page: Page, asked: Callable[[], int]
+) -> None:
+    task, now = make_task(), database_now()
+    TaskState.objects.create(task_id=task.pk, accounted_until=now, next_run_at=now + timedelta(minutes=10))
+    clocked_page.goto(LIST)
+    left = clocked_page.evaluate(
+        "Date.parse(document.querySelector('.st-c-next time').dateTime) - Date.parse(st.dataset.now)"
+    )
+    poll_after(clocked_page, left - 5_000)
+    before = asked()
+    clocked_page.clock.run_for(5_500)
+    expect(row(clocked_page, task).locator(".st-c-next")).to_have_text("Now")
+    assert asked() == before
+    for _ in range(9):
+        poll_after(clocked_page, 1_000)
+    clocked_page.clock.run_for(2_000)
+    before = asked()
+    clocked_page.clock.run_for(10_000)
+    assert asked() == before
+
+
+def test_own_change_shows_in_counts_and_row_at_once(clocked_page: Page) -> None:
+    """No time passes on the browser's clock."""
+    task = make_task(queue="nobody-listens")
+    clocked_page.goto(LIST)
+    counts = clocked_page.get_by_role("list", name="Filter by state")
+    row(clocked_page, task).get_by_role("switch").click()
+    expect(counts).to_contain_text("1 paused")
+    row(clocked_page, task).get_by_role("switch").click()
+    expect(counts).not_to_contain_text("paused")
+    make_run(task, Status.RUNNING)
+    row(clocked_page, task).get_by_label("More actions").click()
+    row(clocked_page, task).get_by_role("button", name="Skip next run").click()
+    expect(counts).to_contain_text("1 running")
 
 
 def test_hidden_tab_asks_nothing_and_a_shown_one_at_once(
@@ -123,6 +161,23 @@ def test_relative_times_stay_true_when_nothing_changed(clocked_page: Page) -> No
     expect(last).to_have_text("20 min ago")
 
 
+def test_a_run_that_does_not_start_is_not_said_to_start_now(clocked_page: Page) -> None:
+    """Neither beat nor a worker is there."""
+    due, sent = make_task("due"), make_task("sent")
+    now = database_now()
+    TaskState.objects.create(task_id=due.pk, accounted_until=now, next_run_at=now + timedelta(seconds=60))
+    make_run(sent, Status.QUEUED, ago=5)
+    clocked_page.goto(LIST)
+    clocked_page.get_by_role("button", name="Pause refresh").click()
+    next_run, waits = (row(clocked_page, task).locator(".st-c-next time") for task in (due, sent))
+    expect(waits).to_have_text("Now")
+    clocked_page.clock.run_for(62_000)
+    expect(next_run).to_have_text("Now")
+    clocked_page.clock.run_for(185_000)
+    expect(next_run).to_have_text("due 3 min ago")
+    expect(waits).to_have_text("queued 4 min")
+
+
 def test_duration_counts_while_a_run_is_under_way(clocked_page: Page) -> None:
     make_process(boot_id="w")
     task = make_task()
@@ -171,11 +226,17 @@ def test_nothing_jumps_when_the_table_refreshes(admin_page: Page, width: int) ->
     expect(focused).to_be_focused()
 
 
+ERROR = {"error_type": "rates.errors.RatesUnavailable", "error": "no luck today " * 20}
+
+
 @pytest.mark.parametrize("width", [1440, 390])
 def test_nothing_jumps_while_runs_come_and_go(admin_page: Page, width: int) -> None:
     make_process(ProcessKind.BEAT)
     make_process(task_names=["tests.tasks.add"], boot_id="w")
     tasks = [make_task(f"task-{n:02}") for n in range(12)]
+    for task in tasks[::4]:
+        for _ in range(30):
+            make_run(task, Status.FAILED, ago=60, **ERROR)
     runs = [make_run(task, Status.QUEUED, ago=5) for task in tasks[::2]]
     admin_page.set_viewport_size({"width": width, "height": 900})
     admin_page.goto(LIST)
@@ -185,12 +246,12 @@ def test_nothing_jumps_while_runs_come_and_go(admin_page: Page, width: int) -> N
         {"status": Status.RUNNING, "process_id": "w"},
         {"progress": '{"done": 1, "total": 3}'},
         {"progress": '{"done": 2, "total": 3}'},
-        {"status": Status.FAILED, "error": "no luck", "open_since": None, "progress": ""},
+        {"status": Status.FAILED, **ERROR, "open_since": None, "progress": ""},
     ):
         TaskRun.objects.filter(pk__in=[run.pk for run in runs]).update(**values)
         refresh(admin_page)
         admin_page.evaluate(TWO_FRAMES)
-    expect(status(admin_page, tasks[0])).to_have_text("Failed")
+    expect(status(admin_page, tasks[0])).to_contain_text("Failed")
     assert admin_page.evaluate("shifts") == []
 
 

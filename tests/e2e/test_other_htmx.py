@@ -121,6 +121,6 @@ def test_behind_a_url_prefix(admin_page: Page, bare: list[str]) -> None:
     row(admin_page, task).get_by_label("View history").click()
     expect(admin_page.get_by_role("dialog")).to_contain_text("Success rate")
     admin_page.keyboard.press("Escape")
-    admin_page.get_by_role("link", name="Next 24 hours").click()
-    expect(admin_page.get_by_role("heading", name="Next 24 hours")).to_be_visible()
+    admin_page.get_by_role("link", name="Timeline").click()
+    expect(admin_page.get_by_role("heading", name="Timeline")).to_be_visible()
     assert [path for path in bare if path != "/favicon.ico"] == []

@@ -201,3 +201,24 @@ def test_list_of_all_runs(admin_page: Page) -> None:
     assert "no luck" in lines[1]
     admin_page.locator(f"#st-task-of-{failed.pk}").click()
     expect(admin_page.get_by_role("dialog").get_by_role("heading", name="one")).to_be_visible()
+
+
+def test_details_of_all_runs_have_room(admin_page: Page) -> None:
+    make_run(make_task(), Status.FAILED, error_type="ValueError", error="no rates for today " * 9)
+    admin_page.set_viewport_size({"width": 1024, "height": 900})
+    admin_page.goto(RUNS)
+    first = admin_page.locator(".st-run").first
+    details = first.locator("td").last.bounding_box()
+    assert details is not None
+    assert details["width"] > 400
+    heads = admin_page.locator(".st-runs thead th:visible")
+    expect(heads).to_have_count(5)
+    starts = "cells => cells.map(cell => cell.getBoundingClientRect().x)"
+    cells = first.locator(":scope > *").evaluate_all(starts)
+    assert heads.evaluate_all(starts) == cells[:5]
+    first.get_by_role("button").click()
+    body = admin_page.locator(".st-run-body td").bounding_box()
+    row_box = first.bounding_box()
+    assert body is not None
+    assert row_box is not None
+    assert body["width"] == row_box["width"]

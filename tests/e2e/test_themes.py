@@ -92,6 +92,21 @@ def test_page_is_readable_and_works_in_another_theme(themed_page: Page) -> None:
             assert themed_page.locator(".st").evaluate("page => page.scrollWidth <= innerWidth"), (url, width)
 
 
+def test_page_wears_the_colours_and_sizes_of_the_theme(themed_page: Page) -> None:
+    task = make_task("webhook-delivery-retry")
+    themed_page.goto(LIST)
+    assert themed_page.locator(".st-head h1").evaluate("title => getComputedStyle(title).fontSize") == "20px"
+    name = row(themed_page, task).get_by_role("link", name=task.name, exact=True)
+    colour = name.evaluate("link => getComputedStyle(link).color")
+    browsers_own = themed_page.evaluate("""() => {
+        const link = Object.assign(document.createElement('a'), {style: 'color: LinkText'});
+        return getComputedStyle(document.body.appendChild(link)).color;
+    }""")
+    assert colour != browsers_own
+    sorted_by = themed_page.get_by_role("columnheader", name="Name").get_by_role("link")
+    assert sorted_by.bounding_box()["height"] < 24  # the arrow is beside the word
+
+
 @pytest.mark.parametrize("site", ["grappelli"], indirect=True)
 def test_every_button_keeps_its_size_and_place(themed_page: Page) -> None:
     """Not its contrast: the theme's own quiet colour is too pale for small letters."""

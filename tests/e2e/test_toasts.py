@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from scheduled_tasks.models import TaskRun
 from tests.e2e.test_list import LIST, make_process, make_task, row, toast
@@ -163,3 +163,18 @@ def test_without_a_script_no_message_covers_a_button(plain_page: Page, size: tup
     plain_page.get_by_role("button", name="Save").click()
     expect(toast(plain_page, "not saved", "alert")).to_be_in_viewport(ratio=1)
     assert plain_page.evaluate(COVERED_AT_THE_EDGE) == []
+
+
+def test_equal_messages_of_one_answer_are_one(admin_page: Page) -> None:
+    task = make_task()
+    admin_page.goto(LIST)
+    said = '<div class="st-toast" role="status" data-st-put="beforeend:#st-toasts"><p>Said twice</p></div>'
+
+    def say_twice(route: Route) -> None:
+        answer = route.fetch()
+        route.fulfill(response=answer, body=answer.text() + said + said)
+
+    admin_page.route("**/scheduledtask/*/**", lambda route: say_twice(route))
+    row(admin_page, task).get_by_role("switch").click()
+    expect(toast(admin_page, "Said twice")).to_have_count(1)
+    admin_page.unroute_all(behavior="wait")

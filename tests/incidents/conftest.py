@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime, timedelta
 from types import SimpleNamespace
 
@@ -43,7 +44,7 @@ def clock(db: None, monkeypatch: pytest.MonkeyPatch) -> TestClock:
         for process in found.processes:
             process.last_seen_at += passed
             process.broker_ok_at = process.broker_ok_at and process.broker_ok_at + passed
-        return Machinery(found.now + clock.moved, found.processes, found.sync_error)
+        return replace(found, now=found.now + clock.moved)
 
     monkeypatch.setattr(Machinery, "read", moved)
     monotonic = time.monotonic

@@ -9,6 +9,8 @@ from django.db.models import F
 
 from scheduled_tasks.incidents.watcher import Watcher
 from scheduled_tasks.models import Incident, Notice, Process, ProcessKind, Status, TaskState, database_now
+from scheduled_tasks.reading.health import problems
+from scheduled_tasks.reading.machinery import Machinery
 from tests.factories import make_run, make_task
 from tests.incidents.conftest import TestClock
 
@@ -39,6 +41,24 @@ def test_beat_that_is_down_is_told_and_its_return_too(watching: Watcher, clock: 
     watching.look()
     assert open_keys() == []
     assert [notice.event for notice in Notice.objects.order_by("pk")] == ["opened", "closed"]
+
+
+@pytest.mark.parametrize("kind", [ProcessKind.BEAT, ProcessKind.WORKER])
+def test_it_is_down_since_the_time_that_the_page_tells(
+    watching: Watcher, clock: TestClock, kind: ProcessKind
+) -> None:
+    stop(kind)
+    look_for(watching, clock, 50)
+    (problem,) = problems(Machinery.read())
+    assert Incident.objects.get().opened_at == problem.since == Process.objects.get(kind=kind).last_seen_at
+
+
+def test_recorder_has_failed_since_it_was_found(watching: Watcher, clock: TestClock) -> None:
+    Process.objects.filter(kind=ProcessKind.BEAT).update(recorder_error="disk full")
+    look_for(watching, clock, 50)
+    (problem,) = problems(Machinery.read())
+    assert problem.since is None
+    assert Incident.objects.get().opened_at > database_now()  # by the clock of the test
 
 
 def test_clean_restart_tells_nobody(watching: Watcher, clock: TestClock) -> None:

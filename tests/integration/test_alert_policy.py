@@ -25,7 +25,7 @@ def fail_once_more() -> None:
 
 
 def test_the_owner_is_told_after_the_second_failure(
-    start_worker: Callable[..., Worker], tmp_path: Path
+    start_worker: Callable[..., Worker], no_other_worker: None, tmp_path: Path
 ) -> None:
     file = tmp_path / "alerts"
     own = {"DJANGO_SETTINGS_MODULE": "tests.settings_owned", "ALERTS_FILE": str(file)}

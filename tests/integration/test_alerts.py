@@ -21,7 +21,7 @@ DIES_ONCE = "tests.alerts.called.die_once"
 
 
 @pytest.fixture
-def start_sender(transactional_db: None, logs: Path) -> Iterator[Callable[..., Guarded]]:
+def start_sender(no_other_worker: None, logs: Path) -> Iterator[Callable[..., Guarded]]:
     """Call it to start a process that sends: ``start_sender("name", [address])``."""
     logs.mkdir(parents=True, exist_ok=True)
     with ExitStack() as stack:

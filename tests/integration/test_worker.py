@@ -18,9 +18,11 @@ from example_project.celery import app
 from scheduled_tasks.models import Process, ProcessKind, Status, TaskRun, Trigger
 from scheduled_tasks.reading.machinery import Machinery
 from scheduled_tasks.reasons import Code
+from scheduled_tasks.recording.attempt_log import past_attempts
 from tests import tasks
 from tests.live import PATIENCE, Worker, wait_for
 from tests.run_rows import NAME, ended, running, send, the_run
+from tests.versions import CELERY_57
 
 
 @pytest.mark.smoke
@@ -48,6 +50,13 @@ def test_retries_are_attempts_of_one_run(worker: Worker) -> None:
     run = ended(send(tasks.succeed_at_attempt, 3))
     assert (run.status, run.attempts, run.retries, run.summary_data) == (Status.SUCCEEDED, 3, 2, "3")
     assert (run.error, run.traceback) == ("", "")
+
+
+def test_each_attempt_leaves_its_times_and_its_error(worker: Worker) -> None:
+    attempts = past_attempts(ended(send(tasks.succeed_at_attempt, 3, 1)))
+    assert [one.error for one in attempts] == ["not yet", "not yet", ""]
+    assert attempts[0].ended_at < attempts[1].started_at
+    assert attempts[1].ended_at < attempts[2].started_at
 
 
 def test_run_that_waits_for_its_retry_shows_the_last_error(start_worker) -> None:
@@ -124,8 +133,10 @@ def test_replacement_continues_the_run(worker: Worker) -> None:
 
 def test_system_exit(worker: Worker) -> None:
     celery_id = send(tasks.leave)
-    wait_for(lambda: the_run(celery_id).error, message="the main process's word")
-    assert the_run(celery_id).status == Status.LOST
+    told = Code.KILLED if CELERY_57 else Code.INTERRUPTED  # by the main process, or by the task's own
+    wait_for(lambda: the_run(celery_id).reason == told, message="the reason")
+    run = the_run(celery_id)
+    assert (run.status, bool(run.error)) == (Status.LOST, CELERY_57)
 
 
 @pytest.mark.smoke
@@ -142,9 +153,14 @@ def test_killed_process_whose_message_would_have_been_acknowledged_late(worker: 
 
 def test_killed_process_whose_task_is_retried(worker: Worker) -> None:
     celery_id = send(tasks.die_and_be_retried)
+    if not CELERY_57:
+        assert ended(celery_id).status == Status.LOST
+        return
     wait_for(lambda: the_run(celery_id).status == Status.SUCCEEDED, message="the second attempt")
     run = the_run(celery_id)
     assert (run.summary_data, run.attempts, run.retries) == ("'survived'", 2, 1)
+    killed, survived = past_attempts(run)
+    assert (killed.error_type, survived.error_type) == ("billiard.exceptions.WorkerLostError", "")
 
 
 def test_killed_process_whose_message_comes_back(worker: Worker, tmp_path: Path) -> None:
@@ -153,9 +169,11 @@ def test_killed_process_whose_message_comes_back(worker: Worker, tmp_path: Path)
 
 
 def test_hard_time_limit(worker: Worker) -> None:
-    run = ended(send(tasks.wait, 60, time_limit=1))
-    assert run.status == Status.TIMED_OUT
-    # The main process says it twice and the dying process may add a word: none of them changes it.
+    celery_id = send(tasks.wait, 60, time_limit=1)
+    # The dying process may say first that it was stopped.
+    wait_for(lambda: the_run(celery_id).status == Status.TIMED_OUT, message="the main process's word")
+    run = the_run(celery_id)
+    # The main process may say it twice and the dying process may add a word: none of them changes it.
     tasks.add.delay(1, 1).get(timeout=PATIENCE)
     run.refresh_from_db()
     assert run.status == Status.TIMED_OUT
@@ -289,6 +307,9 @@ def test_worker_is_known_while_it_lives(start_worker) -> None:
     (process,) = wait_for(workers)
     assert (process.pool, process.queues) == ("thread", [own.queue])
     assert tasks.add.name in Machinery.read().known_tasks
+    assert process.task_options["example_project.webhooks.tasks.retry_webhook_deliveries"] == {
+        "soft_time_limit": 50
+    }
     own.end()
     process.refresh_from_db()
     assert process.stopped_at is not None

@@ -11,7 +11,7 @@ from django.core.management import CommandError, call_command
 from django.test import Client
 from django.utils.translation import override
 
-from scheduled_tasks.management.commands import run_scheduled_task
+from scheduled_tasks.management import system_user
 from scheduled_tasks.models import Status, TaskRun, Trigger
 from tests.factories import make_run, make_task
 
@@ -20,7 +20,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 @pytest.fixture(autouse=True)
 def user(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(run_scheduled_task, "getuser", lambda: "deploy")
+    monkeypatch.setattr(system_user, "getuser", lambda: "deploy")
 
 
 def run(name: str) -> str:
@@ -44,7 +44,7 @@ def test_a_user_without_a_name(monkeypatch: pytest.MonkeyPatch, error: type[Exce
     def nobody() -> str:
         raise error
 
-    monkeypatch.setattr(run_scheduled_task, "getuser", nobody)
+    monkeypatch.setattr(system_user, "getuser", nobody)
     make_task()
     run("purge")
     assert (TaskRun.objects.get().trigger, TaskRun.objects.get().actor) == (Trigger.COMMAND, "")

@@ -16,6 +16,7 @@ from scheduled_tasks.metrics.collector import TaskCollector
 from scheduled_tasks.models import Lease, ProcessKind, Status, TaskState, UtcNow, database_now
 from tests.factories import make_process, make_run, make_task
 from tests.live import ROOT
+from tests.test_docs import codes, table
 
 PLACE = ROOT / "docs" / "prometheus"
 RULES, TESTS, DASHBOARD = (
@@ -54,6 +55,12 @@ def test_every_metric_is_exposed(exposed: dict[str, set[str]], file: Any) -> Non
     assert {name for name, _label in named} - {*exposed} == set()
     assert [(name, label) for name, label in named if label and label not in exposed[name]] == []
     assert [(name, label) for label, name in LABELS.findall(text) if label not in exposed[name]] == []
+
+
+@pytest.mark.django_db
+def test_the_table_of_metrics() -> None:
+    told = {f"scheduled_tasks_{name}" for row in table("metrics.md", "All metrics") for name in codes(row[0])}
+    assert told == {family.name for family in TaskCollector().collect()}
 
 
 def test_texts_name_labels_that_there_are(exposed: dict[str, set[str]]) -> None:

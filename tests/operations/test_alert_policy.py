@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 from django_celery_beat.models import PeriodicTasks
 
-from scheduled_tasks.declarations.validation import ALERT_POLICY, Invalid
 from scheduled_tasks.models import ScheduledTask, TaskState, database_now
 from scheduled_tasks.operations import (
     Actor,
@@ -20,6 +19,7 @@ from scheduled_tasks.operations import (
     policy_token,
     set_alert_policy,
 )
+from scheduled_tasks.validation import ALERT_POLICY, Invalid
 from tests.factories import make_task
 
 pytestmark = pytest.mark.django_db

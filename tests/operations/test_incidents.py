@@ -10,7 +10,7 @@ from django.utils import timezone, translation
 
 from scheduled_tasks import operations
 from scheduled_tasks.models import Incident, ScheduledTask, database_now
-from scheduled_tasks.operations import Actor, AuditEntry, MuteSpan, Refused
+from scheduled_tasks.operations import Actor, AuditEntry, MuteSpan, Refused, handling_token
 from tests.alerts.rows import make_incident
 
 pytestmark = pytest.mark.django_db
@@ -72,13 +72,53 @@ def test_another_note_replaces_the_first_and_none_changes_nothing(log: Log) -> N
 def test_an_empty_note_removes_only_the_note_that_was_seen(log: Log) -> None:
     incident = make_incident()
     operations.acknowledge(incident.pk, actor=log.actor("anna"), note="wrong task")
-    operations.acknowledge(incident.pk, actor=log.actor("bert"), seen="an older note")
+    operations.acknowledge(incident.pk, actor=log.actor("bert"))
     incident.refresh_from_db()
     assert (incident.acknowledged_by, incident.note) == ("anna", "wrong task")
-    operations.acknowledge(incident.pk, actor=log.actor("bert"), note=" ", seen="wrong task")
+    operations.acknowledge(incident.pk, actor=log.actor("bert"), note=" ", seen=handling_token(incident))
     incident.refresh_from_db()
     assert (incident.acknowledged_by, incident.note) == ("bert", "")
     assert log.sentences[1:] == [f"Acknowledged incident {incident.pk} (Failing)."]
+
+
+def test_what_somebody_did_meanwhile_is_not_replaced(log: Log) -> None:
+    incident = make_incident()
+    anna, bert = log.actor("anna"), log.actor("bert")
+
+    def is_refused(do: Any, **what: Any) -> bool:
+        before = stored(incident)
+        with pytest.raises(Refused, match=r"^Somebody changed this incident meanwhile\.$") as refusal:
+            do(incident.pk, actor=bert, **what)
+        return refusal.value.code == "conflict" and stored(incident) == before
+
+    seen = handling_token(incident)
+    operations.acknowledge(incident.pk, actor=anna, note="on it")
+    assert is_refused(operations.acknowledge, note="mine", seen=seen)
+    assert is_refused(operations.acknowledge, note="", seen=seen)
+    operations.mute(incident.pk, actor=bert, span="hour", seen=seen)  # which nobody else has changed
+    assert is_refused(operations.mute, span="resolved", seen=seen)
+    incident.refresh_from_db()
+    seen = handling_token(incident)
+    operations.mute(incident.pk, actor=anna, span="resolved", seen=seen)
+    assert is_refused(operations.unmute, seen=seen)
+    operations.mute(incident.pk, actor=bert, span="resolved", seen=seen)  # as it is already
+    operations.acknowledge(incident.pk, actor=bert, note="mine", seen=seen)
+    assert is_refused(operations.acknowledge, note="x", seen="nonsense")
+
+
+def test_an_acknowledgement_can_be_taken_back_once(log: Log) -> None:
+    incident = make_incident()
+    anna = log.actor("anna")
+    operations.acknowledge(incident.pk, actor=anna, note="on it")
+    seen = handling_token(Incident.objects.get(pk=incident.pk))
+    operations.acknowledge(incident.pk, actor=anna, note="still on it")
+    with pytest.raises(Refused, match="meanwhile"):
+        operations.unacknowledge(incident.pk, actor=log.actor("bert"), seen=seen)
+    for _ in range(2):
+        operations.unacknowledge(incident.pk, actor=log.actor("bert"))
+    incident.refresh_from_db()
+    assert (incident.acknowledged_by, incident.acknowledged_at, incident.note) == ("", None, "")
+    assert log.sentences[2:] == [f"Took back the acknowledgement of incident {incident.pk} (Failing)."]
 
 
 def test_what_is_done_to_the_machinerys_is_logged_with_the_incident(log: Log) -> None:
@@ -91,8 +131,8 @@ def test_what_is_done_to_the_machinerys_is_logged_with_the_incident(log: Log) ->
 @pytest.mark.parametrize(
     ("span", "is_for_good", "says"),
     [
-        ("hour", False, "until 20"),
-        ("tomorrow", False, "until 20"),
+        ("hour", False, ") until "),
+        ("tomorrow", False, "09:00 "),
         ("resolved", True, "until it is resolved."),
     ],
 )
@@ -161,6 +201,7 @@ def test_of_a_past_or_missing_incident_everything_is_refused(log: Log) -> None:
             lambda pk: operations.acknowledge(pk, actor=log.actor()),
             lambda pk: operations.mute(pk, actor=log.actor(), span="hour"),
             lambda pk: operations.unmute(pk, actor=log.actor()),
+            lambda pk: operations.unacknowledge(pk, actor=log.actor()),
         ):
             with pytest.raises(Refused) as refusal:
                 do(pk)
@@ -189,4 +230,4 @@ def test_history_keeps_codes_and_moments_not_words(log: Log) -> None:
     assert message["scheduled_tasks"] == {"code": "muted", "params": kept}
     with translation.override(None), timezone.override("Asia/Tokyo"):
         local = timezone.localtime(until)
-        assert str(log.entries[0][1]).endswith(f"until {local:%Y-%m-%d %H:%M} JST.")
+        assert str(log.entries[0][1]).endswith(f"until {local:%a} {local.day} {local:%b %Y, %H:%M} JST.")

@@ -36,6 +36,8 @@ from scheduled_tasks.recording import connection as connecting
 from scheduled_tasks.recording import endings, statements
 from scheduled_tasks.recording.header import Header
 from scheduled_tasks.schedules import InvalidInterval
+from scheduled_tasks.spread import InvalidSpread
+from scheduled_tasks.typed_moments import InvalidMoment
 from tests import tasks
 from tests.factories import make_process, make_run, make_task
 
@@ -234,6 +236,18 @@ def test_the_broker_that_celery_assumes_serves_where_a_worker_uses_it(anna, monk
     assert sent == ["amqp://guest:**@localhost:5672//"]
 
 
+@pytest.mark.parametrize("error", [ImportError("no such module"), SystemExit(2)])
+def test_task_modules_that_cannot_be_imported_end_nothing(anna, error, monkeypatch):
+    def fail():
+        raise error
+
+    monkeypatch.setattr(current_app.loader, "import_default_modules", fail)
+    monkeypatch.setattr(publishing, "_import_task_modules", publishing._import_task_modules.__wrapped__)
+    make_process(task_names=["tests.elsewhere"])
+    run = operations.run_now(make_task(task="tests.elsewhere").pk, actor=anna, celery_id=new_id())
+    assert run.sent_at is not None
+
+
 def test_a_task_no_worker_knows_leaves_a_row_that_says_so(anna):
     task = make_task(task="tests.nowhere")
     make_process(task_names=["tests.add"])
@@ -381,6 +395,25 @@ def test_reschedule_moves_beats_own_next_run(anna):
     assert state_of(task).next_run_at - database_now() <= timedelta(minutes=1)
 
 
+def test_a_spread_is_part_of_the_schedule():
+    entries = []
+    anna = Actor("anna", lambda task, entry: entries.append(entry))
+    task, ten_minutes = make_task(cron="0 * * * *"), timedelta(minutes=10)
+    same = {"actor": anna, "expression": "0 * * * *", "timezone": "UTC"}
+    with pytest.raises(InvalidSpread) as error:
+        operations.reschedule(task.pk, **same, spread=timedelta(hours=1))
+    assert str(error.value) == (
+        "The spread must be shorter than the time from one run to the next, here 1 h."
+    )
+    changed = operations.reschedule(task.pk, **same, spread=ten_minutes)
+    assert changed.state.spread == ten_minutes
+    assert schedules.label(changed) == "Hourly, within 10 min"
+    assert operations.schedule_token(changed) == "0 * * * * (UTC, within 600 s)"
+    assert entries[0].params["after"] == operations.schedule_token(changed)
+    operations.restore(task.pk, actor=anna, entry=entries[0])
+    assert schedules.label(ScheduledTask.objects.get(pk=task.pk)) == "Hourly"
+
+
 def test_an_interval_becomes_a_cron_schedule(anna):
     interval = IntervalSchedule.objects.create(every=10, period="minutes")
     task = make_task(cron=None, interval=interval)
@@ -475,13 +508,32 @@ def test_an_edited_interval_is_reset_to_the_codes(anna):
     assert schedules.raw(operations.reset(task.pk, actor=anna)) == "every 15 minutes"
 
 
-def test_a_clocked_task_is_refused(anna):
-    clocked = ClockedSchedule.objects.create(clocked_time=database_now() + timedelta(days=1))
-    task = make_task(cron=None, clocked=clocked, one_off=True)
-    with pytest.raises(Refused, match="runs once at a fixed time"):
-        operations.reschedule(task.pk, actor=anna, expression="0 3 * * *", timezone="UTC")
-    with pytest.raises(Refused, match="runs once at a fixed time"):
-        operations.reschedule_interval(task.pk, actor=anna, every="5", unit="days")
+def test_a_task_that_runs_once_may_recur_and_the_other_way_round(anna):
+    at = database_now().replace(microsecond=0) + timedelta(days=1)
+    task = make_task()
+    once = operations.reschedule_once(task.pk, actor=anna, at=at)
+    assert (once.clocked.clocked_time, once.one_off, once.crontab) == (at, True, None)
+    sun = operations.reschedule_solar(
+        task.pk, actor=anna, event="sunset", latitude="48.8566", longitude="-2,3522"
+    )
+    assert (schedules.raw(sun), sun.one_off) == ("sunset at 48.856600, -2.352200", False)
+    with pytest.raises(InvalidMoment, match="This time is past"):
+        operations.reschedule_once(task.pk, actor=anna, at=database_now())
+
+
+def test_one_that_is_over_is_not_enabled_but_runs_at_another_time(anna):
+    past, to_come = (database_now() + timedelta(hours=hours) for hours in (-1, 1))
+    clocked = ClockedSchedule.objects.create(clocked_time=past)
+    task = make_task(cron=None, clocked=clocked, one_off=True, enabled=False)
+    with pytest.raises(Refused, match="This time is past"):
+        operations.enable(task.pk, actor=anna)
+    with pytest.raises(Conflict, match="purge was due meanwhile, and is over"):
+        operations.reschedule_once(task.pk, actor=anna, at=to_come, seen=schedules.raw(task))
+    token = operations.schedule_token(task)
+    assert operations.reschedule_once(task.pk, actor=anna, at=to_come, seen=token).enabled
+    operations.disable(task.pk, actor=anna)
+    later = to_come + timedelta(hours=1)
+    assert not operations.reschedule_once(task.pk, actor=anna, at=later).enabled, "anna paused it"
 
 
 @pytest.mark.parametrize(

@@ -22,9 +22,10 @@ from scheduled_tasks.models import (
     database_now,
 )
 from scheduled_tasks.reading.health import problems
+from scheduled_tasks.reading.listed_task import State
 from scheduled_tasks.reading.machinery import Machinery
 from scheduled_tasks.reading.recent_runs import RECENT_RUNS
-from scheduled_tasks.reading.tasks import State, listed_tasks, tasks
+from scheduled_tasks.reading.tasks import listed_tasks, tasks
 from tests.factories import make_process, make_run, make_task
 
 pytestmark = pytest.mark.django_db
@@ -155,6 +156,17 @@ def test_an_unusable_schedule_is_broken_with_a_reason():
     row = row_of(task)
     assert row.word == State.BROKEN
     assert "31 2" in str(row.problem)
+
+
+def test_a_task_that_was_broken_from_the_start_says_why():
+    """Beat has never accounted for it, and yet knows what is wrong with it."""
+    task = make_task()
+    TaskState.objects.update_or_create(
+        task_id=task.pk, defaults={"broken_reason": "no_schedule", "accounted_until": None}
+    )
+    listed = row_of(task)
+    assert listed.word == State.BROKEN
+    assert str(listed.problem) == "It has no schedule. Give it one."
 
 
 def test_a_task_no_living_worker_knows_is_broken():

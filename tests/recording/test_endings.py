@@ -7,10 +7,12 @@ from traceback import format_exception
 from types import SimpleNamespace
 
 import pytest
+from billiard.exceptions import WorkerLostError
 from celery import Celery, Task, states
 from celery.exceptions import Retry
 
 from scheduled_tasks.models import Status
+from scheduled_tasks.reasons import Code
 from scheduled_tasks.recording import endings
 
 
@@ -118,3 +120,9 @@ def test_failure_to_store_a_retry_is_no_end() -> None:
     assert endings.of_child(error, SimpleNamespace(traceback=traceback)).status == Status.RETRYING
     kept = {"status": states.FAILURE, "result": error, "traceback": traceback}
     assert endings.of_result(kept, at=0.0) is None
+
+
+@pytest.mark.parametrize("error", [WorkerLostError("signal 9"), SystemExit(3), KeyboardInterrupt()])
+def test_process_that_ended_under_its_task(error: BaseException) -> None:
+    ending = endings.of_child(error, None)
+    assert (ending.status, ending.reason.code, ending.error) == (Status.LOST, Code.KILLED, str(error))

@@ -17,8 +17,8 @@ from scheduled_tasks.upkeep.heartbeat import STALE_AFTER, Heartbeat
 pytestmark = pytest.mark.django_db
 
 
-def worker(**options: object) -> Heartbeat:
-    return Heartbeat(ProcessKind.WORKER, "w@host", pool="prefork", queues=["b", "a"], **options)
+def worker(node: str = "w@host", **options: object) -> Heartbeat:
+    return Heartbeat(ProcessKind.WORKER, node, pool="prefork", queues=["b", "a"], **options)
 
 
 def alive(kind: ProcessKind = ProcessKind.WORKER) -> list[Process]:
@@ -101,7 +101,8 @@ def test_a_heartbeat_is_one_statement(
 
 def test_known_tasks_are_those_of_living_workers() -> None:
     assert Machinery.read().known_tasks is None
-    first, second = worker(task_names=["a.task", "both"]), worker(task_names=["both", "b.task"])
+    first = worker("first@host", task_names=["a.task", "both"])
+    second = worker("second@host", task_names=["both", "b.task"])
     first.beat()
     second.beat()
     Heartbeat(ProcessKind.BEAT, "beat@host", task_names=["not.a.worker"]).beat()

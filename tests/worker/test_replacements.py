@@ -21,6 +21,13 @@ CHAIN = {
     "options": {},
     "kwargs": {"tasks": [signature("other"), signature("run")]},
 }
+GROUP = {
+    "task": "celery.group",
+    "subtask_type": "group",
+    "options": {"task_id": "other"},
+    "kwargs": {"tasks": [signature("other", chord=signature("run"))]},
+}
+LAST_GROUP = GROUP | {"options": {"task_id": "run"}, "kwargs": {"tasks": [signature("other")]}}
 
 
 @pytest.mark.parametrize(
@@ -32,6 +39,7 @@ CHAIN = {
         {"chain": [CHORD]},
         {"chord": signature("run")},
         {"chord": CHAIN},
+        {"chain": [GROUP]},
     ],
 )
 def test_task_that_leads_to_the_run(following: dict[str, Any]) -> None:
@@ -45,8 +53,24 @@ def test_task_that_leads_to_the_run(following: dict[str, Any]) -> None:
         {"id": "sent", "root_id": "run"},
         {"id": "sent", "root_id": "run", "chain": [signature("other")], "chord": None},
         {"id": "sent", "root_id": "run", "chord": signature("other")},
+        {"id": "sent", "root_id": "run", "chord": LAST_GROUP},
         {"id": "sent", "root_id": None, "chain": None},
     ],
 )
 def test_task_that_does_not(request_of_a_task: dict[str, Any]) -> None:
     assert replacements.run_of(SimpleNamespace(**request_of_a_task)) == ""
+
+
+@pytest.mark.parametrize(
+    ("celery_id", "embed", "expected"),
+    [
+        ("run", {"chain": None, "chord": None}, True),
+        ("other", {"chain": [signature("run")], "chord": None}, True),
+        ("other", {"chain": None, "chord": signature("run")}, True),
+        ("other", {"chain": [LAST_GROUP], "chord": None}, False),
+        ("other", {"chain": None, "chord": LAST_GROUP}, False),
+        ("other", {"chain": None, "chord": None}, False),
+    ],
+)
+def test_message_with_which_the_run_goes_on(celery_id: str, embed: dict[str, Any], expected: bool) -> None:
+    assert replacements.goes_on("run", {"id": celery_id}, ((), {}, embed)) is expected

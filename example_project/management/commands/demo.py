@@ -20,11 +20,14 @@ from django.db import DatabaseError, connections
 from example_project import broker
 from example_project.celery import app
 from example_project.sample_data import PEOPLE, ensure_history, ensure_people
+from example_project.sample_runs import SAMPLE, ensure_past_runs
 from example_project.supervisor import ChildEnded, Supervisor
+from scheduled_tasks.reading.health import problems
+from scheduled_tasks.reading.machinery import Machinery
 
 CYAN, GREEN, YELLOW, MAGENTA = 36, 32, 33, 35
-START_TIME = 60
-"""Seconds the page may take to answer."""
+START_TIME, HEALTH_TIME = 60, 20
+"""Seconds the page may take to answer, and then worker and beat to report themselves."""
 
 
 class Command(BaseCommand):
@@ -168,6 +171,7 @@ def prepare_database() -> None:
         call_command("sync_scheduled_tasks", stdout=StringIO())
         ensure_people()
         ensure_history()
+        ensure_past_runs()
     except DatabaseError as error:
         remedy = (
             "check DATABASE_URL" if os.environ.get("DATABASE_URL") else "--reset starts with an empty one"
@@ -189,7 +193,7 @@ def start_site(supervisor: Supervisor, env: dict[str, str], port: int) -> None:
         env=env,
         colour=CYAN,
     )
-    supervisor.start(
+    worker = supervisor.start(
         "worker",
         [*celery, "worker", "--concurrency=2", "--loglevel=INFO", "--hostname=demo@%h"],
         env=env,
@@ -206,6 +210,18 @@ def start_site(supervisor: Supervisor, env: dict[str, str], port: int) -> None:
         raise CommandError(
             f"The page did not answer within {START_TIME} s; the lines above say why."
         ) from error
+    with contextlib.suppress(ChildEnded, TimeoutError):  # then the page says what is missing
+        supervisor.wait_until(is_healthy, worker, seconds=HEALTH_TIME)
+
+
+def is_healthy() -> bool:
+    """Whether the page has nothing to complain of: the worker and beat are there."""
+    try:
+        return not {problem.code for problem in problems(Machinery.read())} & {"beat", "worker", "queue"}
+    except DatabaseError:
+        return False
+    finally:
+        connections.close_all()
 
 
 def page_answers(site: str) -> bool:
@@ -223,6 +239,7 @@ def welcome(site: str) -> str:
     return (
         f"\n  The page is ready: {site}/admin/scheduled-tasks/\n\n"
         f"    {'user':<14}{'password':<14}\n{people}\n\n"
+        f"  Runs by the worker {SAMPLE} are sample data: a fortnight for the pages to show.\n\n"
         "  exchange-rate-sync fails until you run rates-source-repair. Mail about its incident lies in\n"
         f"  {settings.EMAIL_FILE_PATH}\n\n"
         "  Ctrl-C stops everything.\n"

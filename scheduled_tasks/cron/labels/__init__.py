@@ -30,17 +30,22 @@ NOTICES: dict[str, Promise] = {
 
 def label(canonical: str, values: Sequence[Values]) -> str:
     """`canonical`, five fields that match `values`, in plain words."""
+    return pattern_label(canonical, values) or _fallback(canonical, values)
+
+
+def pattern_label(canonical: str, values: Sequence[Values]) -> str:
+    """The label where the patterns have one, which ``phrases`` reads back, else nothing."""
     minutes, hours, days, months, weekdays = values
     steps = steps_of(canonical)
     pattern = day_pattern(days, months, weekdays)
     if pattern is None:
-        return _fallback(canonical, values)
+        return ""
     if times := clock_times(minutes, hours, steps):
         return pattern.at % {**pattern.params, "times": times}
     nightly = days == EVERY_DAY and weekdays == EVERY_WEEKDAY
     if often := frequency(minutes, hours, steps, nightly=nightly):
         return pattern.every % {**pattern.params, "frequency": often}
-    return _fallback(canonical, values)
+    return ""
 
 
 def _fallback(canonical: str, values: Sequence[Values]) -> str:

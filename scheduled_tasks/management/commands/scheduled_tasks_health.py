@@ -8,6 +8,7 @@ from dataclasses import asdict
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandParser, no_translations
+from django.core.serializers.json import DjangoJSONEncoder
 from django.db import Error as DatabaseFailure
 
 from ...models import ScheduledTask
@@ -41,7 +42,7 @@ class Command(BaseCommand):
         if options["json"]:
             problems_told = [asdict(problem) for problem in found]
             told = {"status": WORDS[status], "problems": problems_told, "tasks": tasks}
-            self.stdout.write(json.dumps(told, indent=2))
+            self.stdout.write(json.dumps(told, indent=2, cls=DjangoJSONEncoder))
         else:
             self.stdout.write(WORDS[status])
             for problem in found:

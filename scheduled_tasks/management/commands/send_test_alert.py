@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from argparse import ArgumentParser
+from socket import gethostname
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
@@ -10,6 +11,7 @@ from django.core.management.base import BaseCommand, CommandError
 from ...alerts.channels import DEFAULT
 from ...alerts.trial import send_test
 from ...conf import settings
+from ..system_user import system_user
 
 
 class Command(BaseCommand):
@@ -28,7 +30,7 @@ class Command(BaseCommand):
         owner = options["owner"]
         if owner not in settings.ALERTS:
             self.stdout.write(f"ALERTS does not name {owner}: its alerts go to “{DEFAULT}”.")
-        trials = send_test(owner)
+        trials = send_test(owner, site=gethostname(), sent_by=system_user())
         if not trials:
             raise CommandError("ALERTS names no channel for it: nobody is told of incidents.")
         for trial in trials:

@@ -38,7 +38,7 @@ function ask(method, url, place, { quiet = false, headers = {}, body } = {}) {
   return new Promise((answered) => {
     const end = (answer) => {
       if (underWay.get(place) === xhr) underWay.delete(place);
-      if (answer) takeIn(answer, url, quiet);
+      if (answer) takeIn(answer, url, method, quiet);
       answered(answer);
     };
     xhr.onload = xhr.onerror = xhr.ontimeout = () => end(xhr);
@@ -47,15 +47,16 @@ function ask(method, url, place, { quiet = false, headers = {}, body } = {}) {
   });
 }
 
-function takeIn({ status, response, responseURL }, url, quiet) {
+function takeIn({ status, response, responseURL }, url, method, quiet) {
   const isElsewhere = responseURL && new URL(responseURL).pathname !== new URL(url, location).pathname;
-  if (isElsewhere) location.reload(); // the login page
+  if (isElsewhere && quiet && isSomethingTyped()) stopRefresh();
+  else if (isElsewhere) location.reload(); // the login page
   else if (response && ANSWERS.includes(status)) putParts(response, quiet);
-  else if (status !== 304 && !quiet) toast(failure(status));
+  else if (status !== 304 && !quiet) toast(failure(status, method));
 }
 
-const failure = (status) =>
-  ({ 0: words.offline, 403: words.forbidden, 404: words.gone })[status] ?? words.error.replace("%s", status);
+const failure = (status, method) =>
+  ({ 0: method === "POST" ? words.unsent : words.offline, 403: words.forbidden, 404: words.gone })[status] ?? words.error.replace("%s", status);
 
 /* ---------- parts of an answer ---------- */
 
@@ -64,6 +65,7 @@ function putParts(answer, quiet) {
     .flatMap((child) => [...(child.content?.children ?? [child])])
     .filter((child) => child.matches("[id^=st-], [data-st-put]")); // a page that is not ours has none
   for (const part of parts) put(part, quiet);
+  if (drawerBody.childElementCount && !drawer.open) drawer.showModal();
   tell();
 }
 
@@ -76,14 +78,27 @@ function put(part, quiet) {
   const there = part.id && find(`#${part.id}`);
   if (!there) {
     if (place) add(find(place), how, part);
+  } else if (quiet && there.matches(".st-row") && isSelected(there)) {
+    there.dataset.key = LEFT_ALONE;
   } else if (how !== "remove") {
-    merge(there, part);
-    if (there.querySelector(".st-menu[open]")) there.dataset.key = LEFT_ALONE;
+    merge(there, part, quiet);
+    if (there.matches(".st-row:has(.st-menu[open])")) there.dataset.key = LEFT_ALONE;
+    if (there.dataset.version && there.querySelector(".st-menu[open]")) there.dataset.version = "";
   } else if (quiet && there.matches(IN_USE)) {
     there.dataset.key = LEFT_ALONE;
   } else {
+    if (drawer.open && !heir?.isConnected) heir = besideRow(there);
+    if (there.contains(heir)) heir = besideRow(there);
     there.remove();
   }
+}
+
+/* What the drawer gives the focus to when the row that it was opened from is gone: the next row, else the heading. */
+let heir;
+
+function besideRow(row) {
+  const next = [row.nextElementSibling, row.previousElementSibling].find((each) => each?.matches(".st-row"));
+  return next?.querySelector(".st-name a") ?? page.querySelector("h1");
 }
 
 const find = (selector) => (drawer.open && drawer.querySelector(selector)) || document.querySelector(selector);
@@ -94,13 +109,18 @@ function add(target, how, part) {
   (editor ? target.nextElementSibling : target)?.insertAdjacentElement(how, part);
 }
 
-/* Makes the old node like the fresh one, and leaves alone what they have in common, and an open menu. */
-function merge(old, fresh) {
+/* Makes the old node like the fresh one, and leaves alone what they have in common, and an open menu. What is typed
+   stays, and what is unfolded; a field in which nothing is typed follows. A refresh does not answer for a person either. */
+function merge(old, fresh, quiet) {
   if (old.nodeName !== fresh.nodeName || (old.id ?? "") !== (fresh.id ?? "")) return old.replaceWith(fresh);
   if (old.nodeType !== Node.ELEMENT_NODE) return write(old, fresh.data);
-  if (old.matches("details[open]")) return;
-  for (const { name } of [...old.attributes]) if (!fresh.hasAttribute(name)) old.removeAttribute(name);
+  if (old.matches(".st-menu[open]") || fresh.matches("[data-st-kept]")) return;
+  if (quiet && old.matches(".st-ack > :is([name=seen], .st-conflict)") && isAsked(old.parentElement, fresh)) return;
+  const follows = old.matches("input[type=text]") && !isTyped(old);
+  const isKept = (name) => fresh.hasAttribute(name) || (name === "open" && old.matches("details"));
+  for (const { name } of [...old.attributes]) if (!isKept(name)) old.removeAttribute(name);
   for (const { name, value } of fresh.attributes) set(old, name, value);
+  if (follows && old.value !== old.defaultValue) old.value = old.defaultValue;
   let place = old.firstChild;
   for (const child of [...fresh.childNodes]) {
     // A node without an id takes no place of one with an id, which may come later.
@@ -111,15 +131,63 @@ function merge(old, fresh) {
     }
     while (place !== same) place = removed(place);
     place = same.nextSibling;
-    merge(same, child);
+    merge(same, child, quiet);
   }
   while (place) place = removed(place);
 }
 
+/* A button that is there no more leaves the focus to one of its heirs. */
 function removed(node) {
   const next = node.nextSibling;
-  node.remove();
+  const heirs = node.contains(document.activeElement) ? heirsOf(node) : [];
+  if (!isNoted(node)) node.remove();
+  else for (const form of formsOf(node)) endForm(form);
+  if (document.activeElement === document.body) heirs.find(takesFocus);
   return next;
+}
+
+function takesFocus(element) {
+  element.focus();
+  return element === document.activeElement;
+}
+
+/* A heading takes the focus only when it is given. */
+function focusOn(element) {
+  if (!element.matches("a, button")) element.tabIndex = -1;
+  element.focus();
+}
+
+/* The head of what it was folded into, else the next control, or the last one. */
+function heirsOf(node) {
+  const fold = node.parentElement.closest("details")?.querySelector("summary");
+  const all = node.parentElement.closest(".st, .st-drawer")?.querySelectorAll("a, button, summary, input:not([type=hidden])");
+  const others = [...(all ?? [])].filter((each) => !node.contains(each));
+  const following = others.findIndex((each) => node.compareDocumentPosition(each) & Node.DOCUMENT_POSITION_FOLLOWING);
+  return [...(fold ? [fold] : []), ...others.slice(following)];
+}
+
+const isTyped = (field) => field.value !== field.defaultValue;
+
+/* Whether a form says something that the fresh one does not: a note, or what somebody else did meanwhile. It then goes
+   on saying what the person saw, so that the server tells what others do. */
+function isAsked(form, fresh) {
+  const { note } = form.elements;
+  const isNew = note.value !== fresh.closest("form").elements.note.value;
+  return form.querySelector(".st-conflict:not([hidden])") || (isTyped(note) && isNew);
+}
+
+/* A typed note outlives its incident. */
+const isNoted = (node) =>
+  node.nodeType === Node.ELEMENT_NODE &&
+  node.matches(".st-ack, .st-handling, .st-incidents, .st-incidents > li") &&
+  formsOf(node).some((form) => isTyped(form.elements.note));
+
+const formsOf = (node) => (node.matches(".st-ack") ? [node] : [...node.querySelectorAll(".st-ack")]);
+
+/* The incident is over: what was typed can be read and copied, but no longer sent. */
+function endForm(form) {
+  form.elements.note.readOnly = true;
+  for (const part of form.querySelectorAll("button, .st-ack-mute, .st-conflict")) part.remove();
 }
 
 function set(element, name, value) {
@@ -127,8 +195,11 @@ function set(element, name, value) {
 }
 
 function write(node, text) {
-  if (node.textContent !== text) node.textContent = text;
+  if (node.textContent !== text && !isSelected(node)) node.textContent = text;
 }
+
+/* Whether a person has selected text in it. */
+const isSelected = (node) => !getSelection().isCollapsed && getSelection().containsNode(node, true);
 
 /* What the server does not know. */
 function tell() {
@@ -150,9 +221,9 @@ function span(seconds) {
 
 function relative(moment, kind) {
   const seconds = Math.round((moment - now()) / 1000);
-  if (seconds > 0) return words.in.replace("%s", span(seconds));
-  if (kind === "next") return words.now;
-  return (kind === "late" ? words.late : words.ago).replace("%s", span(-seconds));
+  if (seconds > 0 && kind !== "queued") return words.in.replace("%s", span(seconds));
+  if (kind && -seconds < words.atOnce) return words.now;
+  return words[kind || "ago"].replace("%s", span(-seconds));
 }
 
 function duration(milliseconds) {
@@ -164,14 +235,25 @@ function duration(milliseconds) {
   return d ? fill(days, { d, h: h % 24 }) : fill(hours, { h, m: m % 60 });
 }
 
+/* A page that does not refresh itself cannot know whether a run has started since. */
+const TICKING = ":is([data-poll], [data-url], .st-drawer) time[data-st-rel], time[data-st-rel='']";
+
 function tellTime() {
-  for (const time of document.querySelectorAll("time[data-st-rel]")) {
+  for (const time of document.querySelectorAll(TICKING)) {
     write(time, relative(Date.parse(time.dateTime), time.dataset.stRel));
   }
   for (const time of document.querySelectorAll("[data-st-since]")) {
     write(time, duration(now() - Date.parse(time.dataset.stSince)));
   }
+  for (const hint of document.querySelectorAll("[data-st-usual]")) write(hint, farFromUsual(hint.dataset));
   tellUpdated();
+}
+
+function farFromUsual({ stBegan, stUsual }) {
+  const factor = (now() - Date.parse(stBegan)) / 1000 / stUsual;
+  const digits = factor < 10 ? 1 : 0;
+  const shown = { minimumFractionDigits: digits, maximumFractionDigits: digits };
+  return factor < words.far ? "" : fill(words.usual, { factor: factor.toLocaleString(document.documentElement.lang, shown) });
 }
 
 /* ---------- toasts ---------- */
@@ -186,16 +268,26 @@ function toast(text, isError = true) {
 
 function arrangeToasts() {
   for (const box of toasts.querySelectorAll(".st-toast:not([data-st-seen])")) {
+    if (!box.isConnected) continue; // an equal one of the same answer took its place
     box.dataset.stSeen = "";
     const { stAbout: about } = box.dataset;
     const outdated = (other) => other.textContent === box.textContent || (about && other.dataset.stAbout === about);
-    for (const other of [...toasts.children]) if (other !== box && outdated(other)) other.remove();
-    const leave = () => (box.matches(":hover, :focus-within") ? setTimeout(leave, 1000) : box.remove());
-    if (box.getAttribute("role") === "status") setTimeout(leave, TOAST);
+    for (const other of [...toasts.children].filter((each) => each !== box && outdated(each))) {
+      if (other.contains(document.activeElement)) box.querySelector("button, a").focus(); // Undo was pressed
+      other.remove();
+    }
+    const leave = () => (box.matches(":hover, :has(:focus-visible)") ? setTimeout(leave, 1000) : box.remove());
+    if (box.getAttribute("role") === "status" && !box.dataset.url) setTimeout(leave, TOAST);
   }
   const home = drawer.open ? drawer : drawer.parentElement; // outside an open dialog nothing can be clicked
   if (toasts.parentElement !== home) home.append(toasts);
   uncoverFocus();
+}
+
+/* An Undo that was answered says so in another message. */
+function endToast(box) {
+  if (box?.contains(document.activeElement)) toasts.lastElementChild.querySelector("button, a").focus();
+  box?.remove();
 }
 
 /* Toasts that would cover the focused control go above it. */
@@ -212,7 +304,7 @@ function uncoverFocus() {
 document.addEventListener("focusin", uncoverFocus);
 document.addEventListener("scroll", uncoverFocus, { passive: true, capture: true });
 
-/* ---------- the list and the open drawer keep themselves up to date ---------- */
+/* ---------- the list, incidents and the open drawer keep themselves up to date ---------- */
 
 let version = "";
 let timer = 0;
@@ -222,21 +314,28 @@ let updatedAt = now();
 
 function schedule() {
   clearTimeout(timer);
-  const somethingRuns = document.querySelector("[data-open]") !== null;
-  if (!paused && !document.hidden) timer = setTimeout(refresh, somethingRuns ? FAST : SLOW);
+  if (!paused && !document.hidden) timer = setTimeout(refresh, document.querySelector("[data-open]") ? FAST : untilNews());
+}
+
+/* A second after the next time that is shown; while one is said to be now, each second. */
+function untilNews() {
+  const times = [...document.querySelectorAll("time[data-st-rel=next]")].map((time) => Date.parse(time.dateTime) - now());
+  const soon = times.filter((left) => left > -1000 * words.atOnce);
+  return Math.max(FAST, Math.min(SLOW, ...soon.map((left) => left + FAST)));
 }
 
 async function refresh() {
   clearTimeout(timer);
   if (document.hidden || underWay.has(page) || underWay.has(drawer)) return;
-  await Promise.all([refreshList(), refreshDrawer()]);
+  await Promise.all([refreshList(), refreshPart(page, page), refreshPart(drawer, drawerBody), ...followRuns()]);
   schedule();
 }
 
 async function refreshList() {
   if (!page.dataset.poll || !document.getElementById("st-rows")) return;
   const rows = [...document.querySelectorAll("#st-rows > .st-row")].map((row) => `${row.id.slice(7)}:${row.dataset.key}`);
-  const known = document.querySelector(`[data-key="${LEFT_ALONE}"]`) ? "" : version;
+  const isLeft = document.querySelector(`[data-key="${LEFT_ALONE}"]`);
+  const known = isLeft ? version.replace(/"[^.]*/, '"') : version; // what is around the rows is known
   const headers = { "ST-Rows": rows.join("."), "If-None-Match": known };
   const answer = await ask("GET", page.dataset.poll, page, { quiet: true, headers });
   if (!answer) return;
@@ -246,13 +345,32 @@ async function refreshList() {
   tellUpdated();
 }
 
-async function refreshDrawer() {
-  const shown = drawerBody.querySelector("[data-url]");
-  const isSelecting = !getSelection().isCollapsed && drawer.contains(getSelection().anchorNode);
-  if (!shown || isSelecting || underWay.has(drawerBody)) return;
+/* The part of a place that names its address and its version. */
+async function refreshPart(place, parent) {
+  const shown = parent.querySelector("[data-url]");
+  const isSelecting = !getSelection().isCollapsed && place.contains(getSelection().anchorNode);
+  if (!shown || isSelecting || underWay.has(parent)) return;
   const url = new URL(shown.dataset.url, location);
   for (const link of shown.querySelectorAll("[data-st-run][aria-expanded=true]")) url.searchParams.append("run", link.id.slice(12));
-  await ask("GET", url.href, drawer, { quiet: true, headers: { "If-None-Match": shown.dataset.version } });
+  const headers = { "If-None-Match": shown.dataset.version };
+  const answer = await ask("GET", url.href, place, { quiet: true, headers });
+  if (answer?.status === 404) tellGone(shown);
+}
+
+/* What somebody else deleted stays to be read, and says so. */
+function tellGone(shown) {
+  for (const name of ["url", "open"]) delete shown.dataset[name];
+  for (const open of shown.querySelectorAll("[data-open]")) delete open.dataset.open;
+  const notice = Object.assign(document.createElement("p"), { className: "st-notice", role: "alert", textContent: words.gone });
+  shown.querySelector("header").after(notice);
+}
+
+/* The message of a run that was started here becomes its outcome. */
+function followRuns() {
+  return [...toasts.querySelectorAll("[data-url]")].map((box) => {
+    const headers = { "If-None-Match": box.dataset.version };
+    return ask("GET", box.dataset.url, box, { quiet: true, headers });
+  });
 }
 
 function tellUpdated() {
@@ -261,6 +379,13 @@ function tellUpdated() {
   const age = words.ago.replace("%s", span(Math.max(0, Math.round((now() - updatedAt) / 1000))));
   write(place, paused ? words.paused : failed ? words.stale : words.updated.replace("%s", age));
   place.classList.toggle("st-late", failed && !paused);
+}
+
+/* The session is over, and the login page would take the place of what is typed. */
+function stopRefresh() {
+  paused = true;
+  toast(words.forbidden);
+  tellUpdated();
 }
 
 function togglePause(button) {
@@ -287,27 +412,89 @@ async function send(form, submitter) {
   submitter?.setAttribute("aria-busy", "true");
   const answer = await ask("POST", url, source, { body: new URLSearchParams(new FormData(form, submitter)) });
   submitter?.removeAttribute("aria-busy");
-  const isDone = answer?.status === 200;
+  if (ANSWERS.includes(answer?.status)) endToast(submitter?.closest(".st-toast"));
+  const isDone = answer?.status === 200 && !submitter?.matches("[data-st-switch]");
   if (checked && !isDone) submitter.ariaChecked = checked;
+  form.toggleAttribute("data-st-unsaved", !isDone);
   if (form.matches("[data-st-form]")) await afterForm(form, isDone);
   if (form.matches(".st-editor")) afterSave(form);
-  if (drawer.open) refresh();
-  else schedule();
+  if (form.matches(".st-ack")) form.querySelector(".st-conflict a")?.focus();
+  abort(page); // it may have asked before the change
+  refresh();
 }
 
-/* A form that names a page leads back to it; any other closes the drawer. */
+/* A form leads back to the page that it names, or to the task that it was opened from; any other closes the drawer,
+   and so does one that ends what the drawer is about. */
 async function afterForm(form, isDone) {
-  const { stForm: back } = form.dataset;
   if (!isDone) return form.querySelector("[aria-invalid=true], .st-conflict a")?.focus();
-  if (!back) return drawer.close();
-  await turnPage({ href: back });
+  if (form.matches("[data-st-ends]")) return drawer.close();
+  await leaveForm(form.dataset.stForm || addressOf(shown));
 }
+
+const leaveForm = (back) => (back ? turnPage({ href: back }) : drawer.close());
 
 document.addEventListener("submit", (event) => {
+  if (event.target.contains(searchField())) {
+    event.preventDefault();
+    return search(searchField());
+  }
   if (!event.target.matches("#st-act, #st-bulk, .st-ack, [data-st-post], .st-edit .st-editor, .st-drawer [data-st-form]")) return;
   event.preventDefault();
   send(event.target, event.submitter);
 });
+
+function keepTheirs(link) {
+  const form = link.closest("form");
+  form.reset();
+  form.querySelector(".st-conflict").hidden = true;
+  form.elements.note.focus();
+}
+
+/* Typed text is not thrown away by a link that leads to another list. */
+addEventListener("beforeunload", (event) => {
+  if (isSomethingTyped() && !isSaving) event.preventDefault();
+});
+
+/* A form of a whole page leaves it when it is sent. */
+let isSaving = false;
+document.addEventListener("submit", ({ target }) => (isSaving = target.matches(".st-new")));
+addEventListener("pageshow", () => (isSaving = false));
+
+/* A refused form comes back with what was typed as its values. */
+function isSomethingTyped(place = document) {
+  const fields = place.querySelectorAll(":is(.st-edit, .st-drawer, .st-ack, .st-new) :is(input:not([type=checkbox]), textarea)");
+  return [...fields].some(isTyped) || place.querySelector(":is(.st-drawer [data-st-unsaved], .st-new[data-st-unsaved])") !== null;
+}
+
+const mayDiscard = () => !isSomethingTyped(drawer) || confirm(words.discard);
+
+/* ---------- search ---------- */
+
+/* Lists what the field says, and puts it into the address, where links to another order take it from. */
+function search(field) {
+  clearTimeout(field.stTyping);
+  const searched = (address) => {
+    const url = new URL(address, location);
+    url.searchParams.delete("p");
+    url.searchParams.set("q", field.value);
+    if (!field.value) url.searchParams.delete("q");
+    return url.href;
+  };
+  history.replaceState(null, "", searched(location));
+  page.dataset.poll = searched(page.dataset.poll);
+  for (const link of page.querySelectorAll(".st-table thead a")) link.href = searched(link.href);
+  version = "";
+  abort(page);
+  refreshList().then(schedule);
+}
+
+const searchField = () => document.querySelector("[data-poll] .st-search input");
+
+function clearSearch() {
+  searchField().value = "";
+  searchField().focus();
+  search(searchField());
+}
 
 /* ---------- schedule editor ---------- */
 
@@ -351,28 +538,80 @@ function afterSave(form) {
   }
 }
 
-const flagError = (form) => (fieldOf(form).ariaInvalid = !form.querySelector(".st-error").hidden);
+function flagError(form) {
+  const error = form.querySelector(".st-error");
+  const wrong = error.hidden ? "" : (error.dataset.field ?? fieldOf(form).name);
+  for (const field of form.querySelectorAll(".st-fields input")) field.ariaInvalid = field.name === wrong;
+}
 
 async function preview(form) {
-  const fields = [...form.querySelectorAll(".st-fields [name]")].map((field) => [field.name, field.value]);
+  const named = form.form?.querySelectorAll("#st-name, #st-task") ?? []; // of a new task
+  const fields = [...form.querySelectorAll(".st-fields [name]"), ...named].map((field) => [field.name, field.value]);
   await ask("GET", `${form.dataset.preview}?${new URLSearchParams(fields)}`, form.querySelector(".st-preview"));
   flagError(form);
 }
 
-document.addEventListener("input", (event) => {
-  const form = event.target.closest(".st-editor");
-  clearTimeout(form?.stTyping);
-  if (form) form.stTyping = setTimeout(preview, TYPING, form);
+document.addEventListener("input", ({ target }) => {
+  if (target.matches("[data-st-instead]")) target.form.elements[target.dataset.stInstead].value = "";
+  if (target.matches(".st-scope .st-fields [name]")) target.form.elements.scope.value = "filter";
+  const ofNew = target.matches("#st-name, #st-task") && target.form.querySelector(".st-editor"); // its spread goes by it
+  const form = target.closest(".st-editor") ?? ofNew;
+  const [place, answer] = target === searchField() ? [target, search] : [form, preview];
+  clearTimeout(place?.stTyping);
+  if (place) place.stTyping = setTimeout(answer, TYPING, place);
 });
 
 function fillIn(preset) {
-  const form = preset.closest("form");
-  for (const [name, value] of new URL(preset.href).searchParams) form.elements[name].value = value;
-  fieldOf(form).focus();
-  preview(form);
+  const editor = preset.closest(".st-editor");
+  const filled = preset.href ? new URL(preset.href).search : preset.value;
+  for (const [name, value] of new URLSearchParams(filled)) editor.elements[name].value = value;
+  fieldOf(editor).focus();
+  preview(editor);
 }
 
 /* ---------- drawer ---------- */
+
+/* The task in the drawer is in the page's address: "#task=12", or "#task=12&run=345" for one that opens at a run. */
+let shown = "";
+let leaving; // while the browser goes back to the address without it
+
+function addressOf(hash) {
+  const [, task, run] = /^#task=(\d+)(?:&run=(\d+))?$/.exec(hash) ?? [];
+  return task && page.dataset.tasks && `${page.dataset.tasks}${task}/change/${run ? `?run=${run}#st-run-${run}` : ""}`;
+}
+
+function hashOf({ pathname, searchParams }) {
+  const [, task] = /^(\d+)\/change\/$/.exec(pathname.replace(page.dataset.tasks, "")) ?? [];
+  const run = searchParams.get("run");
+  return task ? `#task=${task}${run ? `&run=${run}` : ""}` : "";
+}
+
+/* Back closes the drawer and Forward opens it, as do a reload and the address in another browser. */
+async function followAddress() {
+  const { hash } = location;
+  if (hash === shown) return;
+  if (shown && !mayDiscard()) return history.pushState({ stDrawer: true }, "", shown);
+  const url = addressOf(hash);
+  if (!url) return shown && drawer.close();
+  shown = hash;
+  await showInDrawer(new URL(url, location));
+}
+
+addEventListener("popstate", followAddress);
+
+/* Leaves the history as it was before the drawer opened. */
+function leaveAddress() {
+  const isStill = shown && location.hash === shown;
+  shown = "";
+  if (!isStill) return;
+  if (!history.state?.stDrawer) return history.replaceState(null, "", location.pathname + location.search);
+  leaving = new Promise((left) => addEventListener("popstate", left, { once: true }));
+  history.back();
+}
+
+function closeDrawer() {
+  if (mayDiscard()) drawer.close();
+}
 
 function visit(url) {
   abort(drawer);
@@ -385,10 +624,19 @@ async function openDrawer(link, event) {
   const menu = link.closest(".st-menu");
   if (menu) closeMenu(menu);
   else link.focus();
+  const url = new URL(run ? `?run=${run}#st-run-${run}` : link.href, link.href);
+  await leaving;
+  shown = hashOf(url);
+  if (shown) history.pushState({ stDrawer: true }, "", shown);
+  await showInDrawer(url);
+}
+
+async function showInDrawer(url) {
   if (!drawer.open) drawer.showModal();
   arrangeToasts();
-  const answer = await visit(run ? `${link.href}?run=${run}` : link.href);
+  const answer = await visit(url.href);
   if (answer && !drawerBody.childElementCount) drawer.close();
+  showRun(url);
   fieldOfForm()?.focus();
   schedule();
 }
@@ -399,14 +647,44 @@ function runAt(strip, event) {
   return event.clientX && strip.dataset.runs.split(" ").at(-1 - fromEnd);
 }
 
-const fieldOfForm = () => drawerBody.querySelector(".st-form :is(textarea, input[type=text])");
+/* What each bar is, is asked for when the pointer stays. */
+page.addEventListener("pointerover", ({ target }) => {
+  const strip = target.closest(".st-strip");
+  if (strip && !strip.nextElementSibling) setTimeout(tellBars, TYPING / 2, strip);
+});
 
-/* Between a task and its form of alerts the focus goes to the first field, and back to the link. */
-async function turnPage({ href }) {
+function tellBars(strip) {
+  if (strip.matches(":hover") && !underWay.has(strip)) ask("GET", strip.href.replace(/change\/$/, "bars/"), strip, { quiet: true });
+}
+
+const showRun = ({ hash }) => hash && drawerBody.querySelector(hash)?.scrollIntoView();
+
+const fieldOfForm = () => drawerBody.querySelector(".st-form :is(textarea, select, input:not([type=hidden]), [autofocus])");
+
+/* Between a task and one of its forms the focus goes to the first field, and back to the link. */
+let opener = "";
+
+async function turnPage(link) {
   const wasForm = fieldOfForm() !== null;
-  await visit(href);
+  const menu = link.closest?.(".st-menu");
+  if (menu) closeMenu(menu);
+  if (!wasForm) opener = (menu?.querySelector("summary") ?? link).id;
+  await visit(link.href);
   drawer.scrollTop = 0;
-  (wasForm ? document.getElementById("st-d-alerts") : fieldOfForm())?.focus();
+  showRun(link);
+  (wasForm ? document.getElementById(opener) : fieldOfForm())?.focus();
+}
+
+/* The editor is in the task's row. Where the page has no such row, it has a page of its own. */
+async function editSchedule(link) {
+  if (!mayDiscard()) return;
+  const closed = new Promise((done) => drawer.addEventListener("close", done, { once: true }));
+  drawer.close();
+  await closed;
+  await leaving;
+  const pencil = document.getElementById(link.dataset.stPencil);
+  if (pencil) openEditor(pencil);
+  else location.assign(link.href);
 }
 
 async function toggleRun(link) {
@@ -422,17 +700,96 @@ async function toggleRun(link) {
 }
 
 drawer.addEventListener("close", () => {
+  leaveAddress();
   abort(drawer);
   abort(drawerBody);
   drawerBody.replaceChildren();
   arrangeToasts();
   schedule();
+  if (document.activeElement === document.body && heir?.isConnected) focusOn(heir);
+  heir = undefined;
 });
 drawer.addEventListener("mousedown", (event) => {
   if (event.target !== drawer) return;
   event.preventDefault(); // which would take the focus from where the dialog puts it
-  drawer.close();
+  closeDrawer();
 });
+/* A gesture of a phone. A key comes as keydown first, which can be refused more than once. */
+drawer.addEventListener("cancel", (event) => mayDiscard() || event.preventDefault());
+
+/* ---------- timeline ---------- */
+
+const REACH = 8; // pixels beside a mark that still point at it
+
+/* The marks of a lane from left to right, each with its place. */
+const marksOf = (lane) =>
+  [...lane.querySelectorAll(".st-tl-marks :is(a, g > path)")]
+    .map((mark) => ({ mark, ...mark.getBoundingClientRect().toJSON() }))
+    .sort((one, other) => one.left - other.left);
+
+/* The mark next to the pointer, the topmost first: a narrow one lies on a wide one. */
+function markAt(lane, x) {
+  const near = marksOf(lane).map((place) => ({ ...place, far: Math.max(place.left - x, x - place.right, 0) }));
+  const order = (one, other) => one.far - other.far || one.width - other.width;
+  return near.filter(({ far }) => far <= REACH).sort(order)[0]?.mark;
+}
+
+function tellMark(mark, x) {
+  const tip = document.getElementById("st-tl-tip");
+  for (const told of page.querySelectorAll(".st-tl-marks .is-told")) if (told !== mark) told.classList.remove("is-told");
+  if (!tip) return;
+  tip.hidden = !mark;
+  if (!mark) return;
+  const title = mark.querySelector("title");
+  if (title) set(mark, "aria-label", title.textContent); // in place of the browser's own tip
+  title?.remove();
+  mark.classList.add("is-told");
+  write(tip, mark.getAttribute("aria-label"));
+  const { left, width, top } = mark.getBoundingClientRect();
+  const half = tip.offsetWidth / 2 + 4;
+  tip.style.left = `${Math.min(Math.max(x ?? left + width / 2, half), innerWidth - half) - half + 4}px`;
+  tip.style.top = `${top - tip.offsetHeight - 4}px`;
+}
+
+page.addEventListener("pointermove", ({ target, clientX }) => {
+  const lane = target.closest("td.st-tl-lane");
+  tellMark(lane && markAt(lane, clientX), clientX);
+});
+page.addEventListener("pointerleave", () => tellMark());
+page.addEventListener("focusin", ({ target }) => tellMark(target.closest(".st-tl-marks :is(a, g > path)")));
+document.addEventListener("scroll", () => tellMark(), { passive: true, capture: true });
+
+/* From the name of a task to its last run and its next one, and on from there. */
+function stepMark(lane, from, step) {
+  const marks = marksOf(lane).map(({ mark }) => mark);
+  const coming = marks.findIndex((mark) => !mark.matches("a"));
+  const last = (coming < 0 ? marks.length : coming) - 1;
+  const at = marks.indexOf(from);
+  const next = marks[at >= 0 ? at + step : step > 0 ? last + 1 : last];
+  next?.setAttribute("tabindex", "-1");
+  next?.focus();
+}
+
+/* A box that is narrower than its lanes begins in the middle of the time, not at its start. The names, which stay
+   at one side, cover what is below them. */
+function showNow() {
+  const middle = (element) => element.getBoundingClientRect().left + element.getBoundingClientRect().width / 2;
+  const box = page.querySelector(".st-tl-box");
+  const here = box?.querySelector(".st-tl-is-now");
+  if (!here) return;
+  const names = box.querySelector(".st-tl-name");
+  const covered = names.offsetWidth * Math.sign(middle(box) - middle(names));
+  box.scrollLeft += middle(here) - middle(box) - covered / 2;
+}
+
+function openMark(lane, { clientX, target }) {
+  const mark = target.closest(".st-tl-marks a") ?? markAt(lane, clientX);
+  if (!mark?.matches("a")) return;
+  const link = Object.assign(document.createElement("a"), { href: mark.href.baseVal });
+  const run = new URL(link.href).searchParams.get("run");
+  if (run) link.hash = `st-run-${run}`;
+  openDrawer(link);
+}
 
 /* ---------- selection ---------- */
 
@@ -458,19 +815,39 @@ document.addEventListener("change", ({ target }) => {
 /* ---------- clicks and keys ---------- */
 
 const actions = {
+  "[data-st-clear]": clearSearch,
   "[data-st-close]": (button) => button.closest(".st-toast").remove(),
-  "[data-st-close-drawer]": () => drawer.close(),
+  "a[data-st-close-drawer]": () => mayDiscard() && leaveForm(addressOf(shown)),
+  "[data-st-close-drawer]": closeDrawer,
   ".st-edit [data-st-cancel]": (button) => closeEditor(button.closest(".st-edit")),
-  ".st-edit [data-st-kind]": (link) => openEditor(pencilOf(link.closest(".st-edit")), link.href),
+  "#st-drawer [data-st-pencil]": editSchedule,
   "[data-st-edit][aria-expanded=true]": (pencil) => closeEditor(editorOf(pencil)),
   "[data-st-edit]": (pencil) => openEditor(pencil),
-  ".st-presets a": fillIn,
+  "[data-st-tag]": toggleTag,
+  ".st-presets :is(a, button)": fillIn,
   "[data-st-copy]": copy,
+  "[data-st-keep]": keepTheirs,
   "[data-st-pause]": togglePause,
   "[data-st-run]": toggleRun,
-  "#st-drawer [data-st-page]": turnPage,
+  "td.st-tl-lane": openMark,
+  "#st-drawer :is([data-st-page], .st-menu [data-st-drawer])": turnPage,
   "[data-st-drawer]": openDrawer,
 };
+
+/* Adds a tag in use to those that are typed, or takes it away. */
+function toggleTag(button) {
+  const field = document.getElementById(button.dataset.stTag);
+  const typed = field.value.split(",").map((tag) => tag.trim()).filter(Boolean);
+  const others = typed.filter((tag) => tag !== button.textContent);
+  field.value = (others.length < typed.length ? others : [...typed, button.textContent]).join(", ");
+  field.focus();
+}
+
+/* Who keeps theirs has read the message, too. */
+function closeConflict(conflict) {
+  const text = conflict?.querySelector("p").textContent;
+  for (const box of toasts.children) if (box.querySelector("p").textContent === text) box.remove();
+}
 
 document.addEventListener("click", (event) => {
   if (event.button || event.ctrlKey || event.metaKey || event.shiftKey || event.altKey) return;
@@ -478,8 +855,29 @@ document.addEventListener("click", (event) => {
   const selector = Object.keys(actions).find((each) => event.target.closest(each));
   if (!selector) return;
   event.preventDefault();
+  if (event.target.closest("a")) closeConflict(event.target.closest(".st-conflict"));
   actions[selector](event.target.closest(selector), event);
 });
+
+/* The second half of a double click meets another button of an incident, which has come to its place. */
+let press = { x: 0, y: 0, at: 0 };
+addEventListener("click", (event) => {
+  const { clientX: x, clientY: y, timeStamp: at, detail } = event;
+  const isSecond = detail && at - press.at < 700 && Math.hypot(x - press.x, y - press.y) < 5;
+  if (isSecond && event.target.closest(".st-ack button")) event.preventDefault();
+  press = { x, y, at };
+}, true);
+
+/* As the keys of any menu: arrows go round, Tab leaves it. */
+function moveInMenu(event, menu) {
+  const items = [...menu.querySelectorAll("a, button")];
+  const at = items.indexOf(document.activeElement);
+  const next = { ArrowDown: at + 1, ArrowUp: at < 0 ? -1 : at - 1, Home: 0, End: -1 }[event.key];
+  if (event.key === "Tab") menu.open = false;
+  if (next === undefined) return;
+  event.preventDefault();
+  items.at(next % items.length).focus();
+}
 
 function closeMenu(menu) {
   menu.open = false;
@@ -487,26 +885,50 @@ function closeMenu(menu) {
 }
 
 async function copy(button) {
-  const text = button.closest(".st-block, .st-remedy, figure").querySelector("pre, code").textContent;
-  await navigator.clipboard.writeText(text);
+  const text = button.closest(".st-block, .st-remedy, figure").querySelector("pre, code");
+  if (navigator.clipboard) await navigator.clipboard.writeText(text.textContent);
+  else copySelected(text); // the page was not loaded by HTTPS
   toast(words.copied, false);
+}
+
+function copySelected(node) {
+  getSelection().selectAllChildren(node);
+  document.execCommand("copy");
+  getSelection().removeAllRanges();
 }
 
 document.addEventListener("keydown", (event) => {
   if (event.key === "Escape") {
     const editor = event.target.closest(".st-edit");
-    const menu = page.querySelector(".st-menu[open]");
+    const menu = (drawer.open ? drawer : page).querySelector(".st-menu[open]");
     page.classList.add("is-quiet"); // hides a tip until the pointer or the focus moves on
-    if (editor) closeEditor(editor);
-    else if (menu && !drawer.open) closeMenu(menu);
+    if (drawer.open) event.preventDefault(); // which would close it
+    if (menu && (drawer.open || !editor)) closeMenu(menu);
+    else if (drawer.open) closeDrawer();
+    else if (editor) closeEditor(editor);
   }
+  const menu = event.target.closest(".st-menu[open]");
+  if (menu) moveInMenu(event, menu);
   if (event.key === " " && event.target.matches(":is(.st, .st-drawer, .st-toasts) a[role=button]")) {
     event.preventDefault(); // a link scrolls the page instead
     event.target.click();
   }
-  const search = page.querySelector(".st-search input");
-  if (event.key === "/" && search && !event.target.closest("input, select, textarea") && !drawer.open) {
-    search.focus();
+  const step = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
+  const days = step && event.target.closest(".st-heat-days");
+  if (days) {
+    const links = [...days.querySelectorAll("a")];
+    links[links.indexOf(event.target) + step]?.focus();
+  }
+  if (drawer.open || event.target.closest("input, select, textarea")) return;
+  const lane = step && event.target.closest(".st-tl tbody tr");
+  if (lane) {
+    event.preventDefault(); // which scrolls the box
+    stepMark(lane, event.target, step);
+  }
+  if (event.key === "?") page.querySelector("#st-words")?.click();
+  const field = page.querySelector(".st-search input");
+  if (event.key === "/" && field) {
+    field.focus();
     event.preventDefault();
   }
 });
@@ -515,6 +937,9 @@ for (const moved of ["pointerout", "focusin"]) page.addEventListener(moved, () =
 
 /* ---------- start ---------- */
 
+showNow();
+page.querySelector(".st-new [aria-invalid=true]")?.focus();
 tell();
 setInterval(tellTime, 1000);
 schedule();
+followAddress();

@@ -1,0 +1,189 @@
+"""The form of a new task: what was typed, and the task that it is a copy of."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from copy import copy
+from typing import Any
+
+from django import forms
+from django.db.models import TextChoices
+from django.http import QueryDict
+from django.utils.translation import gettext as _
+
+from .. import operations
+from ..conf import settings
+from ..declarations.fields import Declared, unstored, values_of
+from ..masking import MASK, unmasked
+from ..models import Misfire, Overlap, ScheduledTask, Source
+from ..operations import DETAILS, Actor, Refused
+from ..reading.machinery import Machinery
+from ..schedules import current_zone
+from ..validation import NAME_LENGTH
+from .alert_form import CountField
+from .argument_form import JsonArguments, misfit
+from .detail_form import DetailFields, detail_texts
+from .owners_and_tags import OwnersAndTags
+from .row import TaskRow
+from .schedule_kinds import schedule_form
+
+FIRST_SCHEDULE = "0 3 * * *"
+"""What the editor of a new task begins with."""
+
+DOTTED = re.compile(r"[\w:-]+(\.[\w:-]+)*")
+"""A name that a Celery task may have, where no worker tells the names."""
+
+OF_CELERY = "celery."
+"""How the names of Celery's own tasks begin: they are not suggested."""
+
+
+class NewTaskForm(DetailFields):
+    """What the new task is; its schedule is a form of its own, :attr:`schedule`."""
+
+    field_order = ("task", "name", "description", "args", "kwargs")
+
+    task = forms.CharField(max_length=NAME_LENGTH, required=False)
+    name = forms.CharField(max_length=NAME_LENGTH, required=False)
+    description = forms.CharField(required=False)
+    args, kwargs = (JsonArguments.base_fields[name] for name in ("args", "kwargs"))
+    queue = forms.CharField(max_length=NAME_LENGTH, required=False)
+    expires = CountField()
+    overlap = forms.ChoiceField(choices=[("", ""), *Overlap.choices], required=False)
+    misfire = forms.ChoiceField(choices=[("", ""), *Misfire.choices], required=False)
+    enabled = forms.BooleanField(required=False)
+
+    def __init__(
+        self,
+        typed: QueryDict | None,
+        machinery: Machinery,
+        source: TaskRow | None,
+        labels: OwnersAndTags,
+    ) -> None:
+        self.labels = labels
+        self.known = machinery.known_tasks
+        """Names of the Celery tasks that living workers know; None while none is alive."""
+        self.source, self._machinery = source, machinery
+        super().__init__(typed, initial=_copied(source) if source else {"enabled": True})
+        stored = copy(source.task) if source else unscheduled()
+        stored.name = name_of(self.data) if typed else self.initial.get("name", "")  # the spread goes by it
+        self.schedule = schedule_form(stored, machinery.now, QueryDict() if typed is None else typed)
+
+    @property
+    def suggested(self) -> list[str]:
+        """The Celery tasks to choose from."""
+        named = (name for name in self.known or () if not name.startswith(OF_CELERY))
+        return sorted(filter(self._machinery.is_schedulable, named))
+
+    @property
+    def overlaps(self) -> list[tuple[str, str]]:
+        """The overlap policies to choose from."""
+        return _choices(Overlap, settings.OVERLAP)
+
+    @property
+    def misfires(self) -> list[tuple[str, str]]:
+        """The same of the misfire policies."""
+        return _choices(Misfire, settings.MISFIRE)
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether all of it can be saved: what is wrong is said at each field, those of the schedule too."""
+        return self.is_valid() & self.schedule.is_valid()
+
+    @property
+    def focus(self) -> str:
+        """The first field that is wrong; empty where none is."""
+        return next((name for name in self.fields if name in self.errors), "")
+
+    def clean_task(self) -> str:
+        """The Celery task that was chosen."""
+        name: str = self.cleaned_data["task"]
+        if not name:
+            raise forms.ValidationError(_("Choose the Celery task that it runs."))
+        if self.known is None and not DOTTED.fullmatch(name):
+            raise forms.ValidationError(_("This is no name of a Celery task. Write it as app.tasks.name."))
+        if self.known is not None and name not in self.known:
+            text = _("No running worker knows “%(task)s”. Choose one of the tasks that the workers list.")
+            raise forms.ValidationError(text % {"task": name})
+        if not self._machinery.is_schedulable(name):
+            text = _("The code of “%(task)s” says that it is not to be scheduled. Choose another task.")
+            raise forms.ValidationError(text % {"task": name})
+        return name
+
+    def clean_name(self) -> str:
+        """The name that was typed, else the one that ``@scheduled_task`` would give."""
+        task = self.cleaned_data.get("task", "")
+        name = name_of({"name": self.cleaned_data["name"], "task": task})
+        try:
+            operations.refuse_used_name(name)
+        except Refused as refusal:
+            raise forms.ValidationError(str(refusal)) from refusal
+        return name
+
+    def clean(self) -> dict[str, Any]:
+        """Look at the arguments as a whole."""
+        for name in self.cleaned_data.keys() & {"args", "kwargs"}:
+            value = self._with_secrets(name, self.cleaned_data[name])
+            if MASK in str(value):
+                self.add_error(name, _("Type the value that is masked here."))
+            self.cleaned_data[name] = value
+        found = self.cleaned_data
+        self.check_times(self._machinery.now, has_expiry=bool(found.get("expires")), is_new=True)
+        if found.keys() >= {"task", "args", "kwargs"}:
+            signature = self._machinery.signature_of(found["task"])
+            if text := misfit(signature, found["args"], found["kwargs"]):
+                self.add_error("kwargs", text)
+        return self.cleaned_data
+
+    def _with_secrets(self, name: str, value: Any) -> Any:
+        """A masked value stands for the one of the task that is copied; no other Celery task is given it."""
+        if self.source is None or not self.runs_the_same:
+            return value
+        return unmasked(value, values_of(self.source.task)[name])
+
+    @property
+    def runs_the_same(self) -> bool:
+        """Whether it runs the same Celery task as the one that is copied."""
+        return self.source is not None and self.source.task.task == self.cleaned_data.get("task")
+
+    def save(self, actor: Actor) -> ScheduledTask:
+        """Make the task. Raises :class:`..operations.Refused`."""
+        typed = {**self.cleaned_data, **self.details}
+        name, task = typed.pop("name"), typed.pop("task")
+        scheduled = values_of(self.schedule.scheduled)
+        copied = values_of(self.source.task) if self.source and self.runs_the_same else {}
+        chosen = {name: scheduled[name] for name in ("schedule", "timezone", "spread")}
+        return operations.add(name, task, {**copied, **typed, **chosen}, actor=actor)
+
+
+def _copied(source: TaskRow) -> dict[str, Any]:
+    """What the form of a copy begins with."""
+    values = values_of(source.task)
+    shown = {name: values[name] for name in ("description", "queue", "expires", "overlap", "misfire")}
+    name = _("%(name)s (copy)") % {"name": source.name}
+    return {
+        **shown,
+        **detail_texts({name: values[name] for name in DETAILS}),
+        "task": source.task.task,
+        "name": name[:NAME_LENGTH],
+        "args": source.own_args,
+        "kwargs": source.own_kwargs,
+    }
+
+
+def name_of(typed: Mapping[str, str]) -> str:
+    """The name that was typed, else the one that ``@scheduled_task`` would give."""
+    task = typed.get("task", "").strip()
+    return typed.get("name", "").strip() or task.rpartition(".")[2].replace("_", "-")
+
+
+def unscheduled() -> ScheduledTask:
+    """What the schedule editor of a new task begins with."""
+    values = {"schedule": FIRST_SCHEDULE, "timezone": current_zone().key}
+    return unstored(Declared("", "", Source.DECORATOR, values))
+
+
+def _choices(policies: type[TextChoices], of_project: str) -> list[tuple[str, str]]:
+    """Each policy by its label; the first leaves it to the project."""
+    left = _("The project's setting: %(policy)s") % {"policy": policies(of_project).label}
+    return [("", left), *((each.value, str(each.label)) for each in policies)]

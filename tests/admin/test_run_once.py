@@ -1,0 +1,124 @@
+"""Run once at: a new task that is a copy of another one, and what is left of it afterwards."""
+
+from __future__ import annotations
+
+import json
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.test import Client
+from django.utils import timezone
+from django_celery_beat.models import ClockedSchedule
+
+from scheduled_tasks.masking import MASK
+from scheduled_tasks.models import (
+    Flag,
+    PausedBy,
+    ScheduledTask,
+    Status,
+    TaskState,
+    database_now,
+)
+from tests.factories import make_run, make_task
+
+pytestmark = pytest.mark.django_db
+
+LIST = "/admin/scheduled_tasks/scheduledtask/"
+SCRIPT = {"ST-Request": "1"}
+
+
+def send(client: Client, task: Any, **typed: str) -> Any:
+    return client.post(f"{LIST}{task.pk}/once/", {"args": "[1, 2]", "kwargs": "{}", **typed}, headers=SCRIPT)
+
+
+def copies(task: Any) -> list[ScheduledTask]:
+    return list(ScheduledTask.objects.with_schedules().exclude(pk=task.pk))
+
+
+def over(**state: Any) -> Any:
+    """A task whose only run is past and that beat has disabled."""
+    clocked = ClockedSchedule.objects.create(clocked_time=database_now() - timedelta(hours=1))
+    task = make_task(cron=None, clocked=clocked, one_off=True, enabled=False)
+    TaskState.objects.create(task_id=task.pk, **state)
+    return task
+
+
+def test_the_copy_has_the_task_its_queue_and_the_typed_arguments(admin_client: Client) -> None:
+    task = make_task(queue="slow", description="old rows", args='["a"]')
+    TaskState.objects.create(task_id=task.pk, owner="billing", tags="nightly", spread=timedelta(minutes=9))
+    page = admin_client.get(f"{LIST}{task.pk}/once/").content.decode()
+    assert "Run purge once" in page
+    assert "[&quot;a&quot;]" in page
+    said = send(admin_client, task, words="tomorrow 9:00", args='["b"]').content.decode()
+    (copy,) = copies(task)
+    local = timezone.localtime(copy.clocked.clocked_time)
+    assert (local.hour, local.minute, local.second, copy.one_off, copy.enabled) == (9, 0, 0, True, True)
+    assert copy.name.startswith("purge, once on ")
+    assert copy.name.endswith(" 09:00")
+    assert (copy.task, copy.queue, copy.description) == (task.task, "slow", "old rows")
+    assert (json.loads(copy.args), copy.state.owner, copy.state.tags) == (["b"], "billing", "nightly")
+    assert f"{copy.name} was added: Once, " in said
+    drawer = admin_client.get(f"{LIST}{copy.pk}/change/", headers=SCRIPT).content.decode()
+    assert "Made here" in drawer
+
+
+def test_a_masked_argument_is_copied_and_a_form_sent_twice_makes_one(admin_client: Client) -> None:
+    task = make_task(kwargs='{"password": "hunter2", "n": 1}')
+    masked = json.dumps({"password": MASK, "n": 2})
+    typed = {"at": "2036-11-29T23:00", "kwargs": masked, "args": "[]"}
+    assert send(admin_client, task, **typed).status_code == 200
+    (copy,) = copies(task)
+    assert json.loads(copy.kwargs) == {"password": "hunter2", "n": 2}
+    again = send(admin_client, task, **typed)
+    assert again.status_code == 422
+    assert "is in use. Choose another one." in again.content.decode()
+    assert send(admin_client, task, **typed, name="mine").status_code == 200
+    assert {each.name for each in copies(task)} == {copy.name, "mine"}
+
+
+@pytest.mark.parametrize(
+    ("typed", "told"),
+    [
+        ({}, "Enter a time, or words such as “tomorrow 9:00”."),
+        ({"at": "2020-01-01T00:00"}, "This time is past. Choose one that is to come."),
+        ({"at": "2036-11-29T23:00", "words": "soon"}, "This is no time. Write it as "),
+        ({"words": "1 h", "args": "x"}, "Arguments must be a JSON list, such as [1, 2]."),
+        ({"words": "1 h", "name": "purge"}, "The name “purge” is in use. Choose another one."),
+    ],
+    ids=lambda value: str(value)[:40],
+)
+def test_refused(admin_client: Client, typed: dict[str, str], told: str) -> None:
+    task = make_task()
+    answer = send(admin_client, task, **typed)
+    assert answer.status_code == 422
+    assert told in answer.content.decode()
+    assert copies(task) == []
+
+
+def test_one_that_has_run_is_over_and_not_paused(admin_client: Client) -> None:
+    task = over()
+    make_run(task, ago=3600)
+    page = admin_client.get(LIST).content.decode()
+    row = page.partition(f'id="st-row-{task.pk}"')[2].partition("</tr>")[0]
+    assert "Once, ran " in row
+    assert "Over" in row
+    assert "Paused" not in row
+    assert 'role="switch"' not in row
+    assert "Success" in row
+    for flag in Flag:
+        assert not ScheduledTask.objects.all().flagged(flag, database_now(), ["tests.add"]).exists()
+
+
+def test_one_that_did_not_run_says_why(admin_client: Client) -> None:
+    task = over()
+    make_run(task, Status.MISSED, reason="down")
+    page = admin_client.get(LIST).content.decode()
+    assert "Once, ran " not in page
+    assert "Its only run was missed." in page
+
+
+def test_one_that_a_person_paused_is_paused() -> None:
+    task = over(paused_by=PausedBy.OPERATOR)
+    paused = ScheduledTask.objects.all().flagged(Flag.PAUSED, database_now(), None)
+    assert [each.pk for each in paused] == [task.pk]

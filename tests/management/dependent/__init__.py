@@ -1,0 +1,1 @@
+"""An app whose migrations depend on this one's."""
