@@ -17,7 +17,8 @@ ADD = f"{LIST}add/"
 
 
 @pytest.fixture(autouse=True)
-def worker(transactional_db: None) -> None:
+def worker(no_other_worker: None) -> None:
+    """One that tells of no signatures, as the shared one would."""
     make_process(task_names=["tests.tasks.add", "tests.tasks.nap"])
 
 
