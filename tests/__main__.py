@@ -19,8 +19,6 @@ from tests.plugin import RESULTS
 
 UNIT = ["--ignore=tests/e2e", "--ignore=tests/integration", "--ignore=tests/chaos"]
 SQLITE, POSTGRES = "--db=sqlite", "--db=postgres"
-ONCE = ["--ignore=tests/admin/test_matrix.py", "--ignore=tests/admin/test_security.py"]
-"""Thousands of requests whose answers depend on no database: SQLite's run of them is enough."""
 
 QUEUES: list[dict[str, list[str]]] = [
     {
@@ -33,7 +31,7 @@ QUEUES: list[dict[str, list[str]]] = [
     },
     {
         "sqlite-chaos": [SQLITE, "tests/chaos"],
-        "postgres": [POSTGRES, "--only-db", "-m", "not slow", *UNIT, *ONCE],
+        "postgres": [POSTGRES, "--only-db", "-m", "not slow", *UNIT],
     },
     {"postgres-chaos": [POSTGRES, "--only-db", "tests/chaos"]},
 ]

@@ -16,11 +16,17 @@ KINDS = {"integration": "integration", "chaos": "integration", "e2e": "e2e"}
 """Folder below tests -> marker of its tests."""
 
 SLOW = {
+    "tests/admin/test_matrix.py",
+    "tests/admin/test_matrix_of_tasks.py",
+    "tests/admin/test_security.py",
     "tests/beat/test_simulation.py",
     "tests/cron/test_occurrences.py",
+    "tests/cron/test_phrase_labels.py",
     "tests/cron/test_properties.py",
+    "tests/incidents/test_notices.py",
+    "tests/incidents/test_wrong_settings.py",
 }
-"""Long computations that depend on no database and no version: once in the suite is enough."""
+"""Long computations, and thousands of requests, whose results depend on no database and no version."""
 
 LOG_LINES = 60
 
