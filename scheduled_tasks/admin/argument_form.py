@@ -67,14 +67,21 @@ def was_sent(data: QueryDict) -> bool:
 
 def refuse_masks(form: AnyArgumentForm, task: ScheduledTask) -> bool:
     """Whether a valid form has a masked value that stands for none of the task's, said at its field."""
-    found = {
-        name: None if value is None else unmasked(value, COLUMNS[name].read(task))
-        for name, value in form.arguments.items()
-    }
-    wrong = [path for path, value in form.by_field(**found).items() if MASK in str(value)]
+    wrong = [
+        path for path, value in form.by_field(**given_arguments(form, task)).items() if MASK in str(value)
+    ]
     for path in wrong:
         form.add_error(path, _("Type the value that is masked here."))
     return bool(wrong)
+
+
+def given_arguments(form: AnyArgumentForm, task: ScheduledTask) -> dict[str, Any]:
+    """The ``args`` and ``kwargs`` of a valid form; what was not sent, or is masked, is as the task has it."""
+    found = {}
+    for name, value in form.arguments.items():
+        own = COLUMNS[name].read(task)
+        found[name] = own if value is None else unmasked(value, own)
+    return found
 
 
 def _typed_form(

@@ -13,11 +13,10 @@ from .. import schedules
 from ..access import Action
 from ..operations import Refused
 from .context import list_url, machinery_of, page_context, task_or_404, visible_tasks
-from .new_task_form import NewTaskForm, name_of, unscheduled
+from .new_task_form import NewTaskForm, name_of, unscheduled, used_name_error
 from .owners_and_tags import OwnersAndTags
 from .permissions import requires
-from .responses import Toast, redirect_back
-from .schedule_editor import PREVIEW
+from .responses import Toast, from_script, redirect_back
 from .schedule_kinds import filled, schedule_form
 
 if TYPE_CHECKING:
@@ -35,7 +34,11 @@ def add_task(
     form_url: str = "",
     extra_context: dict[str, Any] | None = None,
 ) -> HttpResponse:
-    """The form of a new task; ``source`` is the key of the task that it is a copy of."""
+    """The form of a new task; ``source`` is the key of the task that it is a copy of.
+
+    Sent along, ``fill`` is another schedule, ``switch`` asks for the other form of the arguments, and
+    ``choose`` for that of the Celery task that was chosen.
+    """
     key = request.GET.get("source")
     source = task_or_404(model_admin, request, key) if key else None
     if source and not source.can[Action.ADD]:
@@ -43,20 +46,22 @@ def add_task(
     machinery, labels = machinery_of(request), OwnersAndTags.of(visible_tasks(model_admin, request))
     if request.method != "POST":
         return _show(model_admin, request, NewTaskForm(None, machinery, source, labels))
-    if "fill" in request.POST:
-        form = NewTaskForm(filled(request.POST), machinery, source, labels)
-        form.errors.clear()  # nobody has tried to save it
+    if request.POST.keys() & {"fill", "switch", "choose"}:
+        switches = "switch" in request.POST
+        form = NewTaskForm(filled(request.POST), machinery, source, labels, switches=switches)
+        form.forget_errors(of_arguments=not switches)
         return _show(model_admin, request, form)
     return _save(model_admin, request, NewTaskForm(request.POST, machinery, source, labels))
 
 
 @requires(Action.ADD, method="GET")
 def preview_new(model_admin: ScheduledTaskAdmin, request: HttpRequest) -> HttpResponse:
-    """What a typed schedule of a new task means."""
+    """What a typed schedule of a new task means, and whether its name is in use."""
     task = unscheduled()
     task.name = name_of(request.GET)
     form = schedule_form(task, machinery_of(request).now, request.GET)
-    return TemplateResponse(request, PREVIEW, {"form": form, "task": NEW})
+    context = {"form": form, "task": NEW, "name_error": used_name_error(task.name)}
+    return TemplateResponse(request, "admin/scheduled_tasks/_new_task_preview.html", context)
 
 
 def _save(model_admin: ScheduledTaskAdmin, request: HttpRequest, form: NewTaskForm) -> HttpResponse:
@@ -100,5 +105,6 @@ def _show(
         "form_template": "admin/scheduled_tasks/_new_task.html",
         "toasts": [Toast(refusal, is_error=True)] if refusal else [],
     }
+    template = "_new_task_arguments.html" if from_script(request) else "form.html"
     status = 422 if refusal else 200
-    return TemplateResponse(request, "admin/scheduled_tasks/form.html", context, status=status)
+    return TemplateResponse(request, f"admin/scheduled_tasks/{template}", context, status=status)

@@ -15,14 +15,13 @@ from django.utils.translation import gettext as _
 from .. import operations
 from ..conf import settings
 from ..declarations.fields import Declared, unstored, values_of
-from ..masking import MASK, unmasked
 from ..models import Misfire, Overlap, ScheduledTask, Source
 from ..operations import DETAILS, Actor, Refused
 from ..reading.machinery import Machinery
 from ..schedules import current_zone
 from ..validation import NAME_LENGTH
 from .alert_form import CountField
-from .argument_form import JsonArguments, misfit
+from .argument_form import FIELDS, AnyArgumentForm, argument_form, given_arguments, refuse_masks
 from .detail_form import DetailFields, detail_texts
 from .owners_and_tags import OwnersAndTags
 from .row import TaskRow
@@ -34,19 +33,20 @@ FIRST_SCHEDULE = "0 3 * * *"
 DOTTED = re.compile(r"[\w:-]+(\.[\w:-]+)*")
 """A name that a Celery task may have, where no worker tells the names."""
 
+ARGUMENTS = ("args", "kwargs")
+
 OF_CELERY = "celery."
 """How the names of Celery's own tasks begin: they are not suggested."""
 
 
 class NewTaskForm(DetailFields):
-    """What the new task is; its schedule is a form of its own, :attr:`schedule`."""
+    """What the new task is; :attr:`schedule` and :attr:`arguments` are forms of their own."""
 
-    field_order = ("task", "name", "description", "args", "kwargs")
+    field_order = ("task", "name", "description")
 
     task = forms.CharField(max_length=NAME_LENGTH, required=False)
     name = forms.CharField(max_length=NAME_LENGTH, required=False)
     description = forms.CharField(required=False)
-    args, kwargs = (JsonArguments.base_fields[name] for name in ("args", "kwargs"))
     queue = forms.CharField(max_length=NAME_LENGTH, required=False)
     expires = CountField()
     overlap = forms.ChoiceField(choices=[("", ""), *Overlap.choices], required=False)
@@ -59,7 +59,10 @@ class NewTaskForm(DetailFields):
         machinery: Machinery,
         source: TaskRow | None,
         labels: OwnersAndTags,
+        *,
+        switches: bool = False,
     ) -> None:
+        """With ``switches`` :attr:`arguments` is its other form, see :func:`.argument_form`."""
         self.labels = labels
         self.known = machinery.known_tasks
         """Names of the Celery tasks that living workers know; None while none is alive."""
@@ -68,12 +71,39 @@ class NewTaskForm(DetailFields):
         stored = copy(source.task) if source else unscheduled()
         stored.name = name_of(self.data) if typed else self.initial.get("name", "")  # the spread goes by it
         self.schedule = schedule_form(stored, machinery.now, QueryDict() if typed is None else typed)
+        self.arguments = self._argument_form(typed, switches=switches)
+
+    def _argument_form(self, typed: QueryDict | None, *, switches: bool) -> AnyArgumentForm:
+        """The form for the chosen Celery task: of fields, unless somebody has typed JSON."""
+        own = (self.source.own_args, self.source.own_kwargs) if self.source else ("", "")
+        name = str(self["task"].value() or "").strip()
+        if typed is None:
+            return argument_form(self._machinery, name, *own)
+        sent = typed.copy()
+        for key in ARGUMENTS:
+            sent.setdefault(key, "")
+        form = argument_form(self._machinery, name, *own, sent, switches=switches)
+        is_typed = FIELDS not in sent and any(str(sent[key]).strip() for key in ARGUMENTS)
+        if switches or is_typed or not form.is_json:
+            return form
+        for key in ARGUMENTS:  # what the fields of another Celery task began with
+            sent[key] = ""
+        sent[FIELDS] = "1"
+        fields = argument_form(self._machinery, name, "", "", sent)
+        return form if fields.is_json else fields
+
+    def forget_errors(self, *, of_arguments: bool) -> None:
+        """Say of no field that it is wrong: nobody has tried to save it."""
+        self.errors.clear()
+        if of_arguments:
+            self.arguments.errors.clear()
 
     @property
-    def suggested(self) -> list[str]:
-        """The Celery tasks to choose from."""
+    def suggested(self) -> list[tuple[str, str]]:
+        """The Celery tasks to choose from, each with what its workers tell of it."""
+        told = self._machinery.summaries()
         named = (name for name in self.known or () if not name.startswith(OF_CELERY))
-        return sorted(filter(self._machinery.is_schedulable, named))
+        return [(name, told.get(name, "")) for name in sorted(filter(self._machinery.is_schedulable, named))]
 
     @property
     def overlaps(self) -> list[tuple[str, str]]:
@@ -88,12 +118,16 @@ class NewTaskForm(DetailFields):
     @property
     def is_ready(self) -> bool:
         """Whether all of it can be saved: what is wrong is said at each field, those of the schedule too."""
-        return self.is_valid() & self.schedule.is_valid()
+        return self.is_valid() & self.schedule.is_valid() & self._has_arguments
 
     @property
-    def focus(self) -> str:
-        """The first field that is wrong; empty where none is."""
-        return next((name for name in self.fields if name in self.errors), "")
+    def _has_arguments(self) -> bool:
+        return self.arguments.is_valid() and not refuse_masks(self.arguments, self._secrets_of)
+
+    @property
+    def _secrets_of(self) -> ScheduledTask:
+        """The task whose values stand behind masks: the one that is copied, for no other Celery task."""
+        return self.source.task if self.source and self.runs_the_same else unscheduled()
 
     def clean_task(self) -> str:
         """The Celery task that was chosen."""
@@ -114,32 +148,15 @@ class NewTaskForm(DetailFields):
         """The name that was typed, else the one that ``@scheduled_task`` would give."""
         task = self.cleaned_data.get("task", "")
         name = name_of({"name": self.cleaned_data["name"], "task": task})
-        try:
-            operations.refuse_used_name(name)
-        except Refused as refusal:
-            raise forms.ValidationError(str(refusal)) from refusal
+        if error := used_name_error(name):
+            raise forms.ValidationError(error)
         return name
 
     def clean(self) -> dict[str, Any]:
-        """Look at the arguments as a whole."""
-        for name in self.cleaned_data.keys() & {"args", "kwargs"}:
-            value = self._with_secrets(name, self.cleaned_data[name])
-            if MASK in str(value):
-                self.add_error(name, _("Type the value that is masked here."))
-            self.cleaned_data[name] = value
-        found = self.cleaned_data
-        self.check_times(self._machinery.now, has_expiry=bool(found.get("expires")), is_new=True)
-        if found.keys() >= {"task", "args", "kwargs"}:
-            signature = self._machinery.signature_of(found["task"])
-            if text := misfit(signature, found["args"], found["kwargs"]):
-                self.add_error("kwargs", text)
+        """Look at the times together."""
+        has_expiry = bool(self.cleaned_data.get("expires"))
+        self.check_times(self._machinery.now, has_expiry=has_expiry, is_new=True)
         return self.cleaned_data
-
-    def _with_secrets(self, name: str, value: Any) -> Any:
-        """A masked value stands for the one of the task that is copied; no other Celery task is given it."""
-        if self.source is None or not self.runs_the_same:
-            return value
-        return unmasked(value, values_of(self.source.task)[name])
 
     @property
     def runs_the_same(self) -> bool:
@@ -148,7 +165,8 @@ class NewTaskForm(DetailFields):
 
     def save(self, actor: Actor) -> ScheduledTask:
         """Make the task. Raises :class:`..operations.Refused`."""
-        typed = {**self.cleaned_data, **self.details}
+        given = given_arguments(self.arguments, self._secrets_of)
+        typed = {**self.cleaned_data, **self.details, **given}
         name, task = typed.pop("name"), typed.pop("task")
         scheduled = values_of(self.schedule.scheduled)
         copied = values_of(self.source.task) if self.source and self.runs_the_same else {}
@@ -166,8 +184,6 @@ def _copied(source: TaskRow) -> dict[str, Any]:
         **detail_texts({name: values[name] for name in DETAILS}),
         "task": source.task.task,
         "name": name[:NAME_LENGTH],
-        "args": source.own_args,
-        "kwargs": source.own_kwargs,
     }
 
 
@@ -175,6 +191,15 @@ def name_of(typed: Mapping[str, str]) -> str:
     """The name that was typed, else the one that ``@scheduled_task`` would give."""
     task = typed.get("task", "").strip()
     return typed.get("name", "").strip() or task.rpartition(".")[2].replace("_", "-")
+
+
+def used_name_error(name: str) -> str:
+    """Why a new task cannot have this name; empty if it can."""
+    try:
+        operations.refuse_used_name(name)
+    except Refused as refusal:
+        return str(refusal)
+    return ""
 
 
 def unscheduled() -> ScheduledTask:

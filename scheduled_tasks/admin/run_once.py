@@ -14,14 +14,13 @@ from django.utils.translation import gettext as _
 from .. import operations, schedules
 from ..access import Action
 from ..declarations.fields import values_of
-from ..masking import unmasked
 from ..moments import compact
 from ..once import check_once, once_text
 from ..operations import Refused
 from ..schedules import current_zone
 from ..typed_moments import InvalidMoment
 from ..validation import NAME_LENGTH
-from .argument_form import AnyArgumentForm, argument_form, refuse_masks
+from .argument_form import AnyArgumentForm, argument_form, given_arguments, refuse_masks
 from .context import list_url, page_context, task_or_404
 from .once_form import field_text, time_field, time_presets, typed_time
 from .permissions import requires
@@ -67,16 +66,12 @@ class RunOnceForm(forms.Form):
         parts = {"name": self.task.name[:LONGEST_SOURCE], "moment": compact(at, current_zone())}
         return _("%(name)s, once on %(moment)s") % parts
 
-    def save(self, actor: Actor, arguments: dict[str, Any]) -> ScheduledTask:
+    def save(self, actor: Actor, arguments: AnyArgumentForm) -> ScheduledTask:
         """Make the copy. Raises :class:`..operations.Refused`."""
         source, typed = self.task.task, self.cleaned_data
-        values = values_of(source)
-        given = {
-            name: values[name] if value is None else unmasked(value, values[name])
-            for name, value in arguments.items()
-        }
         schedule = {"schedule": once_text(typed["moment"]), "timezone": None, "spread": None}
-        chosen = {**values, **given, **schedule, "enabled": True}
+        given = given_arguments(arguments, source)
+        chosen = {**values_of(source), **given, **schedule, "enabled": True}
         return operations.add(typed["name"], source.task, chosen, actor=actor)
 
 
@@ -98,7 +93,7 @@ def run_once(model_admin: AccessAdmin, request: HttpRequest, pk: int) -> HttpRes
     if not (form.is_valid() & arguments.is_valid()) or refuse_masks(arguments, task.task):
         return _show(model_admin, request, task, form, arguments, status=422)
     try:
-        made = form.save(model_admin.actor(request), arguments.arguments)
+        made = form.save(model_admin.actor(request), arguments)
     except Refused as refusal:
         form.add_error("name", str(refusal))
         return _show(model_admin, request, task, form, arguments, status=422)

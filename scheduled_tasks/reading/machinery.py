@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, cast
@@ -140,34 +141,42 @@ class Machinery:
 
         The worker that started last has the newest code.
         """
-        newest = self._newest_worker(task)
+        newest = self._newest_workers.get(task)
         return None if newest is None else newest.task_options.get(task, {})
 
     def is_schedulable(self, task: str) -> bool:
         """Whether the newest code of this Celery task lets people schedule it; yes, if nobody knows."""
-        return (self._newest_options.get(task) or {}).get("schedulable", True) is not False
-
-    @cached_property
-    def _newest_options(self) -> dict[str, dict[str, Any]]:
-        found: dict[str, dict[str, Any]] = {}
-        for worker in sorted(self.alive(ProcessKind.WORKER), key=lambda worker: worker.started_at):
-            found |= {name: worker.task_options.get(name, {}) for name in worker.task_names}
-        return found
+        return (self.options_of(task) or {}).get("schedulable", True) is not False
 
     def signature_of(self, task: str) -> dict[str, Any] | None:
         """The arguments of this Celery task, see :mod:`.worker.task_signatures`; None if unknown.
 
         One statement: only forms need what is large.
         """
-        newest = self._newest_worker(task)
-        if newest is None:
-            return None
-        told = Process.objects.filter(pk=newest.pk).values_list("task_signatures", flat=True).first() or {}
-        return cast("dict[str, Any] | None", told.get(task))
+        newest = self._newest_workers.get(task)
+        return None if newest is None else self._signatures_of([newest.pk]).get(newest.pk, {}).get(task)
 
-    def _newest_worker(self, task: str) -> Process | None:
-        workers = [each for each in self.alive(ProcessKind.WORKER) if task in each.task_names]
-        return max(workers, key=lambda worker: worker.started_at, default=None)
+    def summaries(self) -> dict[str, str]:
+        """What workers tell of each Celery task, if anything: its docstring's first line, and its module.
+
+        The module is left out where the name begins with it. One statement.
+        """
+        newest = self._newest_workers
+        signatures = self._signatures_of({worker.pk for worker in newest.values()})
+        told = {name: signatures.get(worker.pk, {}).get(name, {}) for name, worker in newest.items()}
+        return {name: _summary(name, signature) for name, signature in told.items()}
+
+    @staticmethod
+    def _signatures_of(workers: Collection[str]) -> dict[str, dict[str, Any]]:
+        return dict(Process.objects.filter(pk__in=workers).values_list("pk", "task_signatures"))
+
+    @cached_property
+    def _newest_workers(self) -> dict[str, Process]:
+        """The living worker that started last, of each Celery task."""
+        found: dict[str, Process] = {}
+        for worker in sorted(self.alive(ProcessKind.WORKER), key=lambda worker: worker.started_at):
+            found |= dict.fromkeys(worker.task_names, worker)
+        return found
 
     def lost_contact(self, process_id: str) -> bool:
         """Whether the process that runs something is silent or gone; empty while none does."""
@@ -180,6 +189,12 @@ class Machinery:
 def sync_errors() -> QuerySet[Lease, str]:
     """Why the last sync failed: one text, or none before the first sync."""
     return Lease.objects.filter(name=SYNC_LEASE).values_list("error", flat=True)
+
+
+def _summary(name: str, signature: dict[str, Any]) -> str:
+    module = signature.get("module", "")
+    told = (signature.get("doc", ""), "" if name.startswith(f"{module}.") else module)
+    return " · ".join(filter(None, told))
 
 
 def last_sign(kind: ProcessKind) -> Subquery:

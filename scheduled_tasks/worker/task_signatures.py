@@ -1,8 +1,9 @@
 """What a form needs to know of the tasks' arguments, as JSON: from the signatures of their functions.
 
-A signature is ``{"doc": …, "parameters": […]}``: the first line of the docstring, and of each parameter
-``name``, ``how`` (``"positional"``, ``"any"``, ``"keyword"``, ``"args"`` or ``"kwargs"``), ``required``,
-``default`` where it is JSON, and its ``type``. A type is told by its ``kind``, one of
+A signature is ``{"doc": …, "module": …, "parameters": […]}``: the first line of the docstring, where the
+function is, and of each parameter ``name``, ``how`` (``"positional"``, ``"any"``, ``"keyword"``, ``"args"``
+or ``"kwargs"``), ``required``, ``default`` where it is JSON, and its ``type``. A type is told by its
+``kind``, one of
 
 ``text``, ``int``, ``float``, ``bool``, ``date``, ``datetime``, ``uuid``, ``decimal``, ``duration`` (seconds),
 ``choice`` (with ``choices``; ``as_value`` names the Enum of which the task gets only the value), ``list``
@@ -96,7 +97,7 @@ def signature_of(task: Any) -> Json:
         for each in _parameters(bound)
     ]
     doc = (function.__doc__ or "").strip().partition("\n")[0]
-    return typing.cast(Json, masked({"doc": doc, "parameters": parameters}))
+    return typing.cast(Json, masked({"doc": doc, "module": function.__module__, "parameters": parameters}))
 
 
 def _parameters(function: Callable[..., Any]) -> Iterator[inspect.Parameter]:

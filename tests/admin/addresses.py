@@ -105,7 +105,11 @@ ADDRESSES: dict[str, tuple[str, Ask, list[Ask]]] = {
     "scheduledtask_add": (
         NO_ONE,
         Ask(ADD),
-        [Ask(ADD, {**NEW, "fill": "kind=interval"}), Ask(ADD, NEW, changes=True)],
+        [
+            Ask(ADD, {**NEW, "fill": "kind=interval"}),
+            Ask(ADD, {**NEW, "choose": "1"}),
+            Ask(ADD, NEW, changes=True),
+        ],
     ),
     "scheduledtask_new_preview": (NO_ONE, Ask(ADD, SCHEDULE), [METHOD_NOT_ALLOWED]),
     "scheduledtask_delete": (TASK, Ask(DELETE), [Ask(DELETE, changes=True)]),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 import pytest
@@ -45,6 +46,11 @@ def worker(settings: Any) -> None:
 
 def stored(name: str = "nightly") -> Any:
     return ScheduledTask.objects.with_schedules().get(name=name)
+
+
+def errors(page: str) -> int:
+    """How many fields say that they are wrong."""
+    return len(re.findall('class="st-error"(?! id="st-error-(new|name)" hidden)', page))
 
 
 def staff(*codenames: str) -> Client:
@@ -122,7 +128,7 @@ def test_refused_at_its_field_with_all_that_was_typed(admin_client: Client, case
     page = answer.content.decode()
     assert answer.status_code == 422
     assert sentence in page.replace("&quot;", '"')
-    assert page.count('class="st-error"') - page.count('st-error-new" hidden') == 1
+    assert errors(page) == 1
     assert 'aria-invalid="true"' in page
     assert 'value="my words"' in page
     assert ScheduledTask.objects.count() == 1
@@ -237,25 +243,13 @@ def test_row_and_drawer_offer_a_copy(admin_client: Client) -> None:
     assert f'href="{ADD}?source={task.pk}"' in admin_client.get(f"{LIST}{task.pk}/change/").content.decode()
 
 
-@pytest.mark.parametrize(
-    ("arguments", "sentence"),
-    [
-        ({"args": "[1]", "kwargs": "{}"}, "The task needs these arguments, too: b."),
-        ({"args": "[1, 2, 3]", "kwargs": "{}"}, "no parameter for all of these arguments: 3"),
-        ({"kwargs": '{"a": 1, "b": 2, "c": 3}'}, "no parameter for all of these arguments: c"),
-    ],
-)
-def test_arguments_that_do_not_fit_what_workers_tell(
-    admin_client: Client, arguments: dict[str, str], sentence: str
-) -> None:
-    number = {"kind": "int"}
-    parameters = [{"name": name, "how": "any", "required": True, "type": number} for name in ("a", "b")]
-    Process.objects.update(task_signatures={"tests.add": {"doc": "", "parameters": parameters}})
-    answer = admin_client.post(ADD, {**FORM, **arguments})
-    assert answer.status_code == 422
-    assert sentence in answer.content.decode()
-    assert not ScheduledTask.objects.exists()
-    assert admin_client.post(ADD, {**FORM, "args": "[1]", "kwargs": '{"b": 2}'}).status_code == 303
+def test_a_name_in_use_is_told_while_it_is_typed(admin_client: Client) -> None:
+    make_task("purge")
+    for name, is_told in (("purge", True), ("purge2", False)):
+        typed = {"cron": "0 5 * * *", "zone": "UTC", "name": name}
+        page = admin_client.get(f"{ADD}preview/", typed).content.decode()
+        assert ("The name “purge” is in use." in page) is is_told
+        assert ('id="st-error-name" hidden' in page) is not is_told
 
 
 def test_owner_tags_priority_start_and_end(admin_client: Client, settings: Any) -> None:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
 from playwright.sync_api import Page, expect
 
-from scheduled_tasks.models import ScheduledTask, TaskState
+from scheduled_tasks.models import Process, ScheduledTask, TaskState
+from scheduled_tasks.worker.task_signatures import signature_of
 from tests.e2e.test_accessibility import violations
 from tests.e2e.test_list import LIST, make_process, make_task, row, toast
+from tests.tasks import add
 
 pytestmark = pytest.mark.usefixtures("transactional_db")
 
@@ -110,9 +113,56 @@ def test_form_is_accessible_and_fits(admin_page: Page, width: int, scheme: Any) 
     admin_page.goto(ADD)
     admin_page.get_by_label("Arguments", exact=True).fill("x")
     admin_page.get_by_role("button", name="Save").click()
-    expect(admin_page.locator("#st-error-args")).to_be_visible()
+    expect(admin_page.locator("#st-args_error")).to_be_visible()
     assert violations(admin_page) == []
     assert admin_page.evaluate("document.documentElement.scrollWidth") <= width
+
+
+def choose(page: Page) -> None:
+    """Choose the Celery task whose arguments a worker has told."""
+    told = {"tests.tasks.add": signature_of(add)}
+    Process.objects.update(task_signatures=told)
+    page.goto(ADD)
+    page.get_by_label("Celery task").fill("tests.tasks.add")
+
+
+def test_its_arguments_have_fields_as_soon_as_it_is_chosen(admin_page: Page) -> None:
+    choose(admin_page)
+    admin_page.get_by_label("Name").fill("sum")
+    admin_page.get_by_label("x", exact=True).fill("1")
+    assert violations(admin_page) == []
+    admin_page.get_by_role("button", name="Edit as JSON").click()
+    expect(admin_page.get_by_label("Keyword arguments")).to_have_value('{"x": 1.0}')
+    expect(admin_page.get_by_label("Name")).to_have_value("sum")
+    admin_page.get_by_role("button", name="Edit in fields").click()
+    expect(admin_page.get_by_label("x", exact=True)).to_have_value("1.0")
+    admin_page.get_by_role("button", name="Save").click()
+    expect(admin_page.get_by_label("y", exact=True)).to_be_focused()
+    admin_page.get_by_label("y", exact=True).fill("2")
+    admin_page.get_by_role("button", name="Save").click()
+    expect(toast(admin_page, "sum was added: Daily at 3 AM.")).to_be_visible()
+    assert json.loads(ScheduledTask.objects.get().kwargs) == {"x": 1.0, "y": 2.0}
+
+
+def test_without_script_a_button_shows_the_fields(plain_page: Page) -> None:
+    choose(plain_page)
+    plain_page.get_by_role("button", name="Show its arguments").click()
+    plain_page.get_by_label("x", exact=True).fill("1")
+    plain_page.get_by_label("y", exact=True).fill("2")
+    plain_page.get_by_role("button", name="Save").click()
+    expect(toast(plain_page, "add was added: Daily at 3 AM.")).to_be_visible()
+
+
+def test_a_name_in_use_is_told_while_it_is_typed(admin_page: Page) -> None:
+    make_task("nightly")
+    admin_page.goto(ADD)
+    admin_page.get_by_label("Name").fill("nightly")
+    expect(admin_page.locator("#st-error-name")).to_have_text(
+        "The name “nightly” is in use. Choose another one."
+    )
+    expect(admin_page.get_by_label("Name")).to_have_attribute("aria-invalid", "true")
+    admin_page.get_by_label("Name").press_sequentially("2")
+    expect(admin_page.locator("#st-error-name")).to_be_hidden()
 
 
 def test_refused_the_first_wrong_field_has_the_focus_and_leaving_asks(admin_page: Page) -> None:

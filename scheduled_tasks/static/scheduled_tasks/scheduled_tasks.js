@@ -459,6 +459,7 @@ addEventListener("beforeunload", (event) => {
 let isSaving = false;
 document.addEventListener("submit", ({ target }) => (isSaving = target.matches(".st-new")));
 addEventListener("pageshow", () => (isSaving = false));
+document.querySelector(".st-new [aria-invalid=true]")?.focus();
 
 /* A refused form comes back with what was typed as its values. */
 function isSomethingTyped(place = document) {
@@ -549,6 +550,8 @@ async function preview(form) {
   const fields = [...form.querySelectorAll(".st-fields [name]"), ...named].map((field) => [field.name, field.value]);
   await ask("GET", `${form.dataset.preview}?${new URLSearchParams(fields)}`, form.querySelector(".st-preview"));
   flagError(form);
+  const taken = document.getElementById("st-error-name");
+  if (taken) document.getElementById("st-name").ariaInvalid = !taken.hidden;
 }
 
 document.addEventListener("input", ({ target }) => {
@@ -560,6 +563,17 @@ document.addEventListener("input", ({ target }) => {
   clearTimeout(place?.stTyping);
   if (place) place.stTyping = setTimeout(answer, TYPING, place);
 });
+
+/* The fields for the arguments of the chosen Celery task, or with a button the other form of them. */
+async function askArguments(form, asked) {
+  const body = new URLSearchParams(new FormData(form));
+  body.append(asked, "1");
+  const place = form.querySelector("#st-arguments");
+  await ask("POST", location.href, place, { body });
+  form.setAttribute("data-st-unsaved", "");
+}
+
+document.addEventListener("change", ({ target }) => target.matches(".st-new #st-task") && askArguments(target.form, "choose"));
 
 function fillIn(preset) {
   const editor = preset.closest(".st-editor");
@@ -825,6 +839,7 @@ const actions = {
   "[data-st-edit]": (pencil) => openEditor(pencil),
   "[data-st-tag]": toggleTag,
   ".st-presets :is(a, button)": fillIn,
+  ".st-new [data-st-switch]": (button) => askArguments(button.form, button.name),
   "[data-st-copy]": copy,
   "[data-st-keep]": keepTheirs,
   "[data-st-pause]": togglePause,
