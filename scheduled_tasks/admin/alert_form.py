@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -16,7 +16,6 @@ from django_celery_beat.models import IntervalSchedule
 
 from .. import operations, schedules, validation
 from ..conf import settings
-from ..declarations.fields import FIELDS
 from ..links import has_user, is_web_address
 from ..masking import printable
 from ..models import Flag, ScheduledTask, TaskState
@@ -25,6 +24,7 @@ from ..operations.audit import value_text
 from ..schedules import InvalidInterval
 from ..validation import ALERT_KINDS, ALERT_POLICY, GREATEST, NO_KINDS, Invalid
 from .forms import UNIT_NAMES
+from .task_form import TaskForm, Texts
 
 OWN_KINDS = "own"
 """Value of ``kinds`` where the task chooses its kinds; empty where the project does."""
@@ -47,13 +47,20 @@ class CountField(forms.IntegerField):
         return number
 
 
-class AlertForm(forms.Form):
+class AlertForm(TaskForm):
     """A task's alert policy. What is left empty is left to the project's settings.
 
-    ``max_runtime`` is a number of ``unit``. ``seen`` is the token of the policy the person was looking at.
+    ``max_runtime`` is a number of ``unit``.
     """
 
-    seen = forms.CharField(required=False, strip=False)
+    template, only = "_alert_form.html", "alerts"
+    texts = Texts(
+        title=gettext_lazy("Alerts of %(name)s"),
+        saved=gettext_lazy("Alerts of %(name)s saved."),
+        not_saved=gettext_lazy("Alerts of %(name)s not saved. %(error)s"),
+        conflict=gettext_lazy("%(person)s changed the alerts of %(name)s meanwhile. %(changes)s"),
+    )
+
     alert_after = CountField()
     recover_after = CountField()
     max_runtime = forms.CharField(required=False)
@@ -64,10 +71,12 @@ class AlertForm(forms.Form):
     runbook = forms.CharField(required=False)
 
     def __init__(self, task: ScheduledTask, typed: Mapping[str, Any] | None = None) -> None:
-        super().__init__(typed, initial=stored(task.state))
-        self.task = task
-        self.token = policy_token(task)
-        self.conflict = ""
+        super().__init__(task, stored(task.state), typed)
+
+    @property
+    def token(self) -> str:
+        """The stored policy."""
+        return policy_token(self.task)
 
     def clean_max_runtime(self) -> timedelta | None:
         """The time that was typed."""
@@ -95,22 +104,13 @@ class AlertForm(forms.Form):
             raise forms.ValidationError(text % {"most": validation.RUNBOOK_LENGTH}) from error
 
     def save(self, actor: Actor) -> ScheduledTask:
-        """Give the task the typed policy. Raises what its operation raises."""
+        """Give the task the typed policy."""
         typed = self.cleaned_data
         policy = {name: typed[name] or None for name in ALERT_POLICY}
         policy["alert_on"] = typed["alert_on"] if typed["kinds"] == OWN_KINDS else None
         return operations.set_alert_policy(
             self.task.pk, actor=actor, policy=policy, seen=typed["seen"] or None
         )
-
-    def compare_with(self, task: ScheduledTask, text: str) -> None:
-        """Lay what was typed over the policy somebody else saved meanwhile; ``text`` says who and what."""
-        self.task, self.token, self.conflict = task, policy_token(task), text
-
-    @property
-    def error(self) -> str:
-        """The first of the errors."""
-        return next((str(text) for texts in self.errors.values() for text in texts), "")
 
     @cached_property
     def of_project(self) -> dict[str, Any]:
@@ -130,13 +130,8 @@ class AlertForm(forms.Form):
         unsaid = _("the project's setting")
         return {
             name: unsaid if value is None and name in self.of_project else value_text(name, value)
-            for name, value in declared_otherwise(self.task, ALERT_POLICY).items()
+            for name, value in self.declared_otherwise(ALERT_POLICY).items()
         }
-
-    @property
-    def differs_text(self) -> str:
-        """The fields of the form in which the task differs from its code, in one sentence."""
-        return differs_text(self.in_code)
 
     @property
     def counts(self) -> list[PolicyCount]:
@@ -184,21 +179,6 @@ class PolicyCount:
     field: forms.BoundField
     of_project: str
     in_code: str
-
-
-def declared_otherwise(task: ScheduledTask, names: Iterable[str]) -> dict[str, Any]:
-    """What the task's code declares of each of these fields in which the stored task differs."""
-    default = task.code_default
-    if default is None or default.gone_since is not None or not isinstance(default.declared, dict):
-        return {}
-    declared = {name: default.declared[name] for name in names if name in default.declared}
-    return {name: value for name, value in declared.items() if value != FIELDS[name].read(task)}
-
-
-def differs_text(names: Iterable[str]) -> str:
-    """These fields, in which a task differs from its code, in one sentence."""
-    fields = ", ".join(str(FIELDS[name].label) for name in names)
-    return _("Differs from the code: %(fields)s") % {"fields": fields}
 
 
 def stored(state: TaskState) -> dict[str, Any]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from django.http import HttpRequest, HttpResponse
-from django.template.response import TemplateResponse
 from django.utils.translation import gettext as _
 
 from .. import operations
@@ -12,9 +11,9 @@ from ..models import ScheduledTask
 from ..operations import AuditEntry, Conflict, Event, Refused, arguments_token, left_so
 from .argument_form import AnyArgumentForm, argument_form, refuse_masks
 from .conflicts import newest_entry
-from .context import admin_url, page_context, task_or_404
+from .context import admin_url, task_or_404
 from .permissions import AccessAdmin, requires
-from .responses import Toast, changed, from_script
+from .responses import Toast, changed, form_page
 from .row import TaskRow
 
 
@@ -61,20 +60,20 @@ def _show(
 ) -> HttpResponse:
     """The form with what was typed, and why it was not saved."""
     told = conflict or refusal
-    context = {
-        **page_context(model_admin, request),
-        "title": _("Arguments of %(name)s") % {"name": task.name},
-        "task": task,
-        "form": form,
-        "seen": seen,
-        "stored": arguments_token(task.task),
-        "conflict": conflict,
-        "form_template": "admin/scheduled_tasks/_argument_form.html",
-        "task_url": admin_url(model_admin, "scheduled_tasks_scheduledtask_change", task.pk),
-        "toasts": [Toast(told, is_error=True, about=task.pk)] if told else [],
-    }
-    template = "_drawer_form.html" if from_script(request) else "form.html"
-    return TemplateResponse(request, f"admin/scheduled_tasks/{template}", context, status=status)
+    return form_page(
+        model_admin,
+        request,
+        _("Arguments of %(name)s") % {"name": task.name},
+        "_argument_form.html",
+        toasts=[Toast(told, is_error=True, about=task.pk)] if told else [],
+        status=status,
+        task=task,
+        form=form,
+        seen=seen,
+        stored=arguments_token(task.task),
+        conflict=conflict,
+        task_url=admin_url(model_admin, "scheduled_tasks_scheduledtask_change", task.pk),
+    )
 
 
 def _conflict_text(task: ScheduledTask) -> str:

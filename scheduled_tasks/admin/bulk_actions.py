@@ -12,7 +12,6 @@ from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.core.exceptions import BadRequest
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
-from django.template.response import TemplateResponse
 from django.utils.functional import Promise
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext, ngettext_lazy
@@ -21,9 +20,9 @@ from .. import operations
 from ..access import Action, grants
 from ..models import ScheduledTask
 from ..operations import Actor, Refused
-from .context import list_url, page_context
+from .context import list_url
 from .permissions import LONGEST_KEY, AccessAdmin
-from .responses import Toast, from_script, redirect_back, row_fragments, with_undo
+from .responses import Toast, form_page, redirect_back, row_fragments, with_undo
 
 Tasks = QuerySet[ScheduledTask]
 
@@ -81,16 +80,15 @@ def _question(model_admin: AccessAdmin, request: HttpRequest, tasks: Tasks) -> H
     chosen, left_out = chosen_tasks(model_admin, request, tasks, Action.RUN)
     if not chosen:
         return None
-    context = {
-        **page_context(model_admin, request),
-        "title": ngettext("Run %(n)s task now?", "Run %(n)s tasks now?", len(chosen)) % {"n": len(chosen)},
-        "form_template": "admin/scheduled_tasks/_run_selected.html",
-        "tasks": ScheduledTask.objects.filter(pk__in=chosen).order_by("name"),
-        "checkbox": ACTION_CHECKBOX_NAME,
-        "left_out": left_out,
-    }
-    template = "_drawer_form.html" if from_script(request) else "form.html"
-    return TemplateResponse(request, f"admin/scheduled_tasks/{template}", context)
+    return form_page(
+        model_admin,
+        request,
+        ngettext("Run %(n)s task now?", "Run %(n)s tasks now?", len(chosen)) % {"n": len(chosen)},
+        "_run_selected.html",
+        tasks=ScheduledTask.objects.filter(pk__in=chosen).order_by("name"),
+        checkbox=ACTION_CHECKBOX_NAME,
+        left_out=left_out,
+    )
 
 
 def chosen_tasks(

@@ -10,6 +10,7 @@ from typing import Any
 from django import forms
 from django.utils.functional import cached_property
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from .. import operations, validation
 from ..conf import settings
@@ -20,10 +21,10 @@ from ..operations import DETAILS, Actor, details_token
 from ..operations.audit import value_text
 from ..schedules import current_zone
 from ..validation import Invalid
-from .alert_form import declared_otherwise, differs_text
 from .maintenance_form import MomentField
 from .once_form import field_text
 from .owners_and_tags import OwnersAndTags
+from .task_form import TaskForm, Texts
 
 TIMES = ("starts", "ends")
 
@@ -105,10 +106,16 @@ class DetailFields(forms.Form):
         return sorted({*map(str, settings.ALERTS), *self.labels.owners})
 
 
-class DetailForm(DetailFields):
-    """A task's own details. ``seen`` is the token of those the person was looking at."""
+class DetailForm(DetailFields, TaskForm):
+    """A task's own details."""
 
-    seen = forms.CharField(required=False, strip=False)
+    template, only = "_detail_form.html", "details"
+    texts = Texts(
+        title=gettext_lazy("Details of %(name)s"),
+        saved=gettext_lazy("Details of %(name)s saved."),
+        not_saved=gettext_lazy("Details of %(name)s not saved. %(error)s"),
+        conflict=gettext_lazy("%(person)s changed the details of %(name)s meanwhile. %(changes)s"),
+    )
 
     def __init__(
         self,
@@ -117,40 +124,28 @@ class DetailForm(DetailFields):
         labels: OwnersAndTags,
         typed: Mapping[str, Any] | None = None,
     ) -> None:
-        super().__init__(typed, initial=detail_texts({name: FIELDS[name].read(task) for name in DETAILS}))
-        self.task, self.now, self.labels = task, now, labels
-        self.token = details_token(task)
-        self.conflict = ""
+        super().__init__(task, detail_texts({name: FIELDS[name].read(task) for name in DETAILS}), typed)
+        self.now, self.labels = now, labels
+
+    @property
+    def token(self) -> str:
+        """The stored details."""
+        return details_token(self.task)
 
     def clean(self) -> None:
         """Look at the times as a whole."""
         self.check_times(self.now, has_expiry=self.task.expire_seconds is not None)
 
     def save(self, actor: Actor) -> ScheduledTask:
-        """Give the task what was typed anew. Raises what its operation raises."""
+        """Give the task what was typed anew."""
         changed = {name: value for name, value in self.details.items() if self.is_typed(name)}
         seen = self.cleaned_data["seen"] or None
         return operations.set_details(self.task.pk, actor=actor, values=changed, seen=seen)
 
-    def compare_with(self, task: ScheduledTask, text: str) -> None:
-        """Lay what was typed over the details somebody else saved meanwhile; ``text`` says who and what."""
-        self.task, self.token, self.conflict = task, details_token(task), text
-
     @cached_property
     def in_code(self) -> dict[str, str]:
         """What the task's code declares, in words, of each field in which the stored task differs."""
-        declared = declared_otherwise(self.task, DETAILS)
-        return {name: value_text(name, value) for name, value in declared.items()}
-
-    @property
-    def differs_text(self) -> str:
-        """The fields of the form in which the task differs from its code, in one sentence."""
-        return differs_text(self.in_code)
-
-    @property
-    def error(self) -> str:
-        """The first of the errors."""
-        return next((str(text) for texts in self.errors.values() for text in texts), "")
+        return {name: value_text(name, value) for name, value in self.declared_otherwise(DETAILS).items()}
 
 
 def detail_texts(values: Mapping[str, Any]) -> dict[str, str]:

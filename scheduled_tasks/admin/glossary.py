@@ -6,7 +6,6 @@ from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 from django.http import HttpRequest, HttpResponse
-from django.template.response import TemplateResponse
 from django.utils.text import capfirst
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
@@ -15,9 +14,8 @@ from ..access import Action
 from ..models import Flag, Status
 from ..schedules import text_label
 from .badges import FLAG_ICONS, GLYPHS
-from .context import page_context
 from .permissions import AccessAdmin, requires
-from .responses import from_script
+from .responses import form_page
 
 FLAGS: Mapping[Flag, object] = {
     Flag.RUNNING: gettext_lazy("A worker is at one of its runs."),
@@ -79,18 +77,17 @@ class Meaning(NamedTuple):
 def show_words(model_admin: AccessAdmin, request: HttpRequest) -> HttpResponse:
     """Every status, badge and key with what it means."""
     never = Meaning(_("Never run"), _("It has not run yet."), "never", "off")
-    context = {
-        **page_context(model_admin, request),
-        "title": _("What the words mean"),
-        "form_template": "admin/scheduled_tasks/_words.html",
-        "tasks": [*_meanings(FLAGS, FLAG_ICONS), never],
-        "runs": [*_meanings(STATUSES, GLYPHS)],
-        "badges": [Meaning(str(word), text) for word, text in BADGES.items()],
-        "schedules": [(text_label(cron), cron) for cron in SCHEDULES],
-        "keys": KEYS,
-    }
-    template = "_drawer_form.html" if from_script(request) else "form.html"
-    return TemplateResponse(request, f"admin/scheduled_tasks/{template}", context)
+    return form_page(
+        model_admin,
+        request,
+        _("What the words mean"),
+        "_words.html",
+        tasks=[*_meanings(FLAGS, FLAG_ICONS), never],
+        runs=[*_meanings(STATUSES, GLYPHS)],
+        badges=[Meaning(str(word), text) for word, text in BADGES.items()],
+        schedules=[(text_label(cron), cron) for cron in SCHEDULES],
+        keys=KEYS,
+    )
 
 
 def _meanings(

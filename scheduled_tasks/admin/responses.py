@@ -19,7 +19,7 @@ from ..access import Action
 from ..operations import Refused
 from ..reading.version import digest
 from ..schedules import current_zone
-from .context import admin_url, fragment_context, list_url, run_link, task_rows, visible_tasks
+from .context import admin_url, fragment_context, list_url, page_context, run_link, task_rows, visible_tasks
 from .permissions import AccessAdmin, logged_changes
 
 CHANGES = "admin/scheduled_tasks/_changes.html"
@@ -83,6 +83,31 @@ def live(request: HttpRequest, page: str, fragment: str, context: Mapping[str, A
     if request.headers.get("If-None-Match") == context["version"]:
         return HttpResponseNotModified(headers={"ETag": context["version"]})
     return TemplateResponse(request, fragment, {**context})
+
+
+def form_page(
+    model_admin: AccessAdmin,
+    request: HttpRequest,
+    title: str,
+    template: str,
+    *,
+    toasts: Sequence[Toast] = (),
+    status: int = 200,
+    **shown: Any,
+) -> HttpResponse:
+    """A form, or something else to read: in the drawer for the script, a page of its own without it.
+
+    ``template`` is the name of its file, which finds what is ``shown``.
+    """
+    context = {
+        **page_context(model_admin, request),
+        "title": title,
+        "form_template": f"admin/scheduled_tasks/{template}",
+        "toasts": toasts,
+        **shown,
+    }
+    frame = "_drawer_form.html" if from_script(request) else "form.html"
+    return TemplateResponse(request, f"admin/scheduled_tasks/{frame}", context, status=status)
 
 
 def redirect_back(request: HttpRequest, fallback: str, toasts: Sequence[Toast]) -> HttpResponse:

@@ -19,10 +19,10 @@ from ..access import Action
 from ..models import TaskRun
 from ..operations import Actor, Refused
 from .bulk_actions import do_each
-from .context import list_url, machinery_of, page_context, run_link
+from .context import list_url, machinery_of, run_link
 from .forms import celery_id
 from .permissions import requires
-from .responses import CHANGES, Toast, from_script, redirect_back
+from .responses import CHANGES, Toast, form_page, from_script, redirect_back
 from .run import run_or_404, whole_number
 from .run_filters import STATUSES, list_filters
 from .run_toast import run_toast
@@ -106,20 +106,19 @@ def _question(model_admin: TaskRunAdmin, request: HttpRequest) -> HttpResponse:
     retried = set[int]() if is_too_many else _retried(failed)
     runs = [run for run in failed if run.pk not in retried]
     title = ngettext("Retry %(n)s failed run?", "Retry %(n)s failed runs?", len(runs)) % {"n": len(runs)}
-    context = {
-        **page_context(model_admin, request),
-        "title": _("Too many runs to retry at once") if is_too_many else title,
-        "form_template": "admin/scheduled_tasks/_retry_failed.html",
-        "most": MOST_RUNS,
-        "is_too_many": is_too_many,
-        "back": f"{list_url(model_admin)}{filters.link()}",
-        "retried": len(retried),
-        "runs": ",".join(str(run.pk) for run in runs),
-        "names": sorted(Counter(run.name for run in runs).items()),
-        "key": str(uuid4()),
-    }
-    template = "_drawer_form.html" if from_script(request) else "form.html"
-    return TemplateResponse(request, f"admin/scheduled_tasks/{template}", context)
+    return form_page(
+        model_admin,
+        request,
+        _("Too many runs to retry at once") if is_too_many else title,
+        "_retry_failed.html",
+        most=MOST_RUNS,
+        is_too_many=is_too_many,
+        back=f"{list_url(model_admin)}{filters.link()}",
+        retried=len(retried),
+        runs=",".join(str(run.pk) for run in runs),
+        names=sorted(Counter(run.name for run in runs).items()),
+        key=str(uuid4()),
+    )
 
 
 def _retried(runs: Sequence[TaskRun], but: Sequence[str] = ()) -> set[int]:

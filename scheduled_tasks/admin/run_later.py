@@ -16,9 +16,9 @@ from ..operations import Refused, can_run_later, missed_times, run_later
 from ..operations.missed_runs import NOTHING_TO_RUN
 from ..reading.tasks import listed_tasks
 from . import formats
-from .context import admin_url, list_url, machinery_of, page_context, run_link
+from .context import admin_url, list_url, machinery_of, run_link
 from .permissions import requires
-from .responses import CHANGES, Toast, from_script, redirect_back
+from .responses import CHANGES, Toast, form_page, from_script, redirect_back
 from .run import run_or_404
 
 if TYPE_CHECKING:
@@ -48,16 +48,15 @@ def run_missed(model_admin: TaskRunAdmin, request: HttpRequest, pk: int) -> Http
 
 
 def _question(model_admin: TaskRunAdmin, request: HttpRequest, run: TaskRun) -> HttpResponse:
-    context = {
-        **page_context(model_admin, request),
-        "title": _("Run later: %(name)s") % {"name": run.name},
-        "form_template": "admin/scheduled_tasks/_run_later.html",
-        "run": run,
-        "back": admin_url(model_admin, "scheduled_tasks_taskrun_change", run.pk),
+    return form_page(
+        model_admin,
+        request,
+        _("Run later: %(name)s") % {"name": run.name},
+        "_run_later.html",
+        run=run,
+        back=admin_url(model_admin, "scheduled_tasks_taskrun_change", run.pk),
         **_asked(request, run),
-    }
-    template = "_drawer_form.html" if from_script(request) else "form.html"
-    return TemplateResponse(request, f"admin/scheduled_tasks/{template}", context)
+    )
 
 
 def _asked(request: HttpRequest, run: TaskRun) -> dict[str, Any]:

@@ -9,7 +9,6 @@ from typing import Any
 from django.core.exceptions import BadRequest
 from django.db.transaction import non_atomic_requests
 from django.http import HttpRequest, HttpResponse
-from django.template.response import TemplateResponse
 from django.utils.translation import gettext as _
 
 from .. import operations
@@ -18,10 +17,10 @@ from ..declarations.fields import FIELDS
 from ..operations import DETAILS, Refused
 from ..validation import ALERT_POLICY
 from .argument_form import AnyArgumentForm, argument_form, refuse_masks, was_sent
-from .context import admin_url, check_visible, page_context, run_link, task_or_404
+from .context import admin_url, check_visible, run_link, task_or_404
 from .forms import celery_id
 from .permissions import AccessAdmin, requires
-from .responses import Toast, changed, from_script, refused
+from .responses import Toast, changed, form_page, from_script, refused
 from .row import TaskRow
 from .run_toast import run_toast
 
@@ -163,8 +162,8 @@ def _run_form(
 ) -> HttpResponse:
     shown["form"] = form
     shown["page_url"] = admin_url(model_admin, "scheduled_tasks_scheduledtask_new_run", task.pk)
-    title, template = _("Run %(name)s with arguments"), "admin/scheduled_tasks/_new_run.html"
-    return _small_form(model_admin, request, task, title, template, status=status, **shown)
+    title = _("Run %(name)s with arguments") % {"name": task.name}
+    return form_page(model_admin, request, title, "_new_run.html", status=status, task=task, **shown)
 
 
 @requires(Action.CHANGE, method="GET")
@@ -172,29 +171,7 @@ def pause(model_admin: AccessAdmin, request: HttpRequest, pk: int) -> HttpRespon
     """The form of Disable with a note, or of the note alone where it is disabled."""
     task = task_or_404(model_admin, request, pk)
     title = _("Disable %(name)s") if task.enabled else _("Note of %(name)s")
-    return _small_form(model_admin, request, task, title, "admin/scheduled_tasks/_pause.html")
-
-
-def _small_form(
-    model_admin: AccessAdmin,
-    request: HttpRequest,
-    task: TaskRow,
-    title: str,
-    form_template: str,
-    *,
-    status: int = 200,
-    **shown: Any,
-) -> HttpResponse:
-    """A small form about one task. In the drawer, or on a page of its own."""
-    context = {
-        **page_context(model_admin, request),
-        "title": title % {"name": task.name},
-        "task": task,
-        "form_template": form_template,
-        **shown,
-    }
-    template = "_drawer_form.html" if from_script(request) else "form.html"
-    return TemplateResponse(request, f"admin/scheduled_tasks/{template}", context, status=status)
+    return form_page(model_admin, request, title % {"name": task.name}, "_pause.html", task=task)
 
 
 def _choice(request: HttpRequest, name: str) -> bool:

@@ -9,7 +9,6 @@ from django.contrib import admin
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.contrib.admin.utils import unquote
 from django.http import HttpRequest, HttpResponse
-from django.template.response import TemplateResponse
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext, ngettext_lazy
 
@@ -18,10 +17,10 @@ from ..access import Action
 from ..models import MaintenanceTask, MaintenanceWindow, ScheduledTask
 from ..operations import Refused
 from .bulk_actions import Tasks, chosen_tasks, do_each
-from .context import list_url, machinery_of, page_context, task_or_404, visible_incidents
+from .context import list_url, machinery_of, task_or_404, visible_incidents
 from .formats import and_more
 from .permissions import requires
-from .responses import Toast, changed, from_script, redirect_back
+from .responses import Toast, changed, form_page, redirect_back
 from .undo import NAMES_TOLD
 
 if TYPE_CHECKING:
@@ -89,17 +88,16 @@ def _question(
 ) -> HttpResponse:
     _all, counts, _needed, _protected = model_admin.get_deleted_objects(tasks, request)
     own = str(model_admin.opts.verbose_name_plural)
-    context = {
-        **page_context(model_admin, request),
-        "title": title,
-        "tasks": tasks,
-        "others": [f"{name}: {count}" for name, count in counts.items() if name != own],
-        "stays": _stays(model_admin, request, tasks),
-        "form_template": "admin/scheduled_tasks/_delete.html",
+    return form_page(
+        model_admin,
+        request,
+        title,
+        "_delete.html",
+        tasks=tasks,
+        others=[f"{name}: {count}" for name, count in counts.items() if name != own],
+        stays=_stays(model_admin, request, tasks),
         **shown,
-    }
-    template = "_drawer_form.html" if from_script(request) else "form.html"
-    return TemplateResponse(request, f"admin/scheduled_tasks/{template}", context)
+    )
 
 
 def _stays(
