@@ -22,11 +22,11 @@ SQLITE, POSTGRES = "--db=sqlite", "--db=postgres"
 
 QUEUES: list[dict[str, list[str]]] = [
     {
-        "browser": [SQLITE, "tests/e2e"],
         "sqlite": [SQLITE, *UNIT],
+        "sqlite-integration": [SQLITE, "tests/integration"],
     },
     {
-        "sqlite-integration": [SQLITE, "tests/integration"],
+        "browser": [SQLITE, "tests/e2e"],
         "postgres-integration": [POSTGRES, "--only-db", "tests/integration"],
     },
     {
@@ -37,7 +37,7 @@ QUEUES: list[dict[str, list[str]]] = [
 ]
 """The parts of the suite by name, in queues that run side by side, each its parts one after the other.
 
-The first queue keeps one core busy. The others mostly wait for processes and servers.
+Two parts at a time keep a core busy. The others mostly wait for processes and servers.
 """
 
 printing = Lock()
