@@ -16,7 +16,7 @@ const TOAST = 6000;
 const TYPING = 250;
 const PATIENCE = 60000;
 const ANSWERS = [200, 409, 422]; // statuses of answers that are about the page
-const LEFT_ALONE = "0"; // in place of a row's key: the next refresh brings the row again
+const LEFT_ALONE = "0"; // as the key of a row, or of the counts: a later refresh brings it again
 
 /* ---------- requests ---------- */
 
@@ -82,7 +82,7 @@ function put(part, quiet) {
     there.dataset.key = LEFT_ALONE;
   } else if (how !== "remove") {
     merge(there, part, quiet);
-    if (there.matches(".st-row:has(.st-menu[open])")) there.dataset.key = LEFT_ALONE;
+    if (there.matches(":is(.st-row, #st-counts):has(.st-menu[open])")) there.dataset.key = LEFT_ALONE;
     if (there.dataset.version && there.querySelector(".st-menu[open]")) there.dataset.version = "";
   } else if (quiet && there.matches(IN_USE)) {
     there.dataset.key = LEFT_ALONE;
@@ -136,7 +136,7 @@ function merge(old, fresh, quiet) {
   while (place) place = removed(place);
 }
 
-/* A button that is there no more leaves the focus to one of its heirs. */
+/* A button that is there no more leaves the focus to one of its heirs. A menu that is open stays. */
 function removed(node) {
   const next = node.nextSibling;
   const heirs = node.contains(document.activeElement) ? heirsOf(node) : [];
@@ -144,6 +144,7 @@ function removed(node) {
   else for (const form of formsOf(node)) endForm(form);
   if (document.activeElement === document.body) heirs.find(takesFocus);
   return next;
+  if (node.matches?.("#st-counts > :has(> .st-menu[open])")) return next;
 }
 
 function takesFocus(element) {
@@ -334,8 +335,9 @@ async function refresh() {
 async function refreshList() {
   if (!page.dataset.poll || !document.getElementById("st-rows")) return;
   const rows = [...document.querySelectorAll("#st-rows > .st-row")].map((row) => `${row.id.slice(7)}:${row.dataset.key}`);
-  const isLeft = document.querySelector(`[data-key="${LEFT_ALONE}"]`);
-  const known = isLeft ? version.replace(/"[^.]*/, '"') : version; // what is around the rows is known
+  const isLeft = (part) => document.querySelector(`${part}[data-key="${LEFT_ALONE}"]`) !== null;
+  const inRows = isLeft(".st-row") ? version.replace(/"[^.]*/, '"') : version; // what is around the rows is known
+  const known = isLeft("#st-counts:not(:has(.st-menu[open]))") ? "" : inRows;
   const headers = { "ST-Rows": rows.join("."), "If-None-Match": known };
   const answer = await ask("GET", page.dataset.poll, page, { quiet: true, headers });
   if (!answer) return;
