@@ -35,10 +35,11 @@ function ask(method, url, place, { quiet = false, headers = {}, body } = {}) {
     if (xhr.readyState === 2 && ANSWERS.includes(xhr.status)) xhr.responseType = "document"; // no other page is parsed
   };
   underWay.set(place, xhr);
+  const isInDrawer = drawerBody.contains(place);
   return new Promise((answered) => {
     const end = (answer) => {
       if (underWay.get(place) === xhr) underWay.delete(place);
-      if (answer) takeIn(answer, url, method, quiet);
+      if (answer) takeIn(answer, url, method, quiet, isInDrawer && !drawerBody.contains(place));
       answered(answer);
     };
     xhr.onload = xhr.onerror = xhr.ontimeout = () => end(xhr);
@@ -47,11 +48,11 @@ function ask(method, url, place, { quiet = false, headers = {}, body } = {}) {
   });
 }
 
-function takeIn({ status, response, responseURL }, url, method, quiet) {
+function takeIn({ status, response, responseURL }, url, method, quiet, isLeft) {
   const isElsewhere = responseURL && new URL(responseURL).pathname !== new URL(url, location).pathname;
-  if (isElsewhere && quiet && isSomethingTyped()) stopRefresh();
+  if (isElsewhere && quiet && typedIn(document).length) stopRefresh();
   else if (isElsewhere) location.reload(); // the login page
-  else if (response && ANSWERS.includes(status)) putParts(response, quiet);
+  else if (response && ANSWERS.includes(status)) putParts(response, quiet, isLeft);
   else if (status !== 304 && !quiet) toast(failure(status, method));
 }
 
@@ -60,11 +61,15 @@ const failure = (status, method) =>
 
 /* ---------- parts of an answer ---------- */
 
-function putParts(answer, quiet) {
+/* Of a form that was left before it was answered, the answer only says what was wrong. */
+function putParts(answer, quiet, isLeft) {
   const parts = [...answer.head.children, ...answer.body.children] // a template that comes first is in the head
     .flatMap((child) => [...(child.content?.children ?? [child])])
     .filter((child) => child.matches("[id^=st-], [data-st-put]")); // a page that is not ours has none
-  for (const part of parts) put(part, quiet);
+  const form = isLeft && parts.find((part) => part.id === "st-drawer-body");
+  for (const part of parts) if (part !== form) put(part, quiet);
+  const error = form && !parts.some((part) => part.matches(".st-toast")) && form.querySelector(".st-error:not([hidden]), .st-conflict p");
+  if (error) toast(error.textContent.trim());
   if (drawerBody.childElementCount && !drawer.open) drawer.showModal();
   tell();
 }
@@ -139,12 +144,12 @@ function merge(old, fresh, quiet) {
 /* A button that is there no more leaves the focus to one of its heirs. A menu that is open stays. */
 function removed(node) {
   const next = node.nextSibling;
+  if (node.matches?.("#st-counts > :has(> .st-menu[open])")) return next;
   const heirs = node.contains(document.activeElement) ? heirsOf(node) : [];
   if (!isNoted(node)) node.remove();
   else for (const form of formsOf(node)) endForm(form);
   if (document.activeElement === document.body) heirs.find(takesFocus);
   return next;
-  if (node.matches?.("#st-counts > :has(> .st-menu[open])")) return next;
 }
 
 function takesFocus(element) {
@@ -412,13 +417,16 @@ async function send(form, submitter) {
   const url = submitter?.getAttribute("formaction") || form.getAttribute("action") || location.href;
   abort(page); // what the list was about to learn is older than what this changes
   submitter?.setAttribute("aria-busy", "true");
+  form.dataset.stSent = "";
   const answer = await ask("POST", url, source, { body: new URLSearchParams(new FormData(form, submitter)) });
   submitter?.removeAttribute("aria-busy");
   if (ANSWERS.includes(answer?.status)) endToast(submitter?.closest(".st-toast"));
   const isDone = answer?.status === 200 && !submitter?.matches("[data-st-switch]");
   if (checked && !isDone) submitter.ariaChecked = checked;
   form.toggleAttribute("data-st-unsaved", !isDone);
-  if (form.matches("[data-st-form]")) await afterForm(form, isDone);
+  form.toggleAttribute("data-st-sent", isDone);
+  if (form.isConnected && form.matches("[data-st-form]")) await afterForm(form, isDone);
+  delete form.dataset.stSent;
   if (form.matches(".st-editor")) afterSave(form);
   if (form.matches(".st-ack")) form.querySelector(".st-conflict a")?.focus();
   abort(page); // it may have asked before the change
@@ -454,7 +462,7 @@ function keepTheirs(link) {
 
 /* Typed text is not thrown away by a link that leads to another list. */
 addEventListener("beforeunload", (event) => {
-  if (isSomethingTyped() && !isSaving) event.preventDefault();
+  if (typedIn(document).length && !isSaving) event.preventDefault();
 });
 
 /* A form of a whole page leaves it when it is sent. */
@@ -462,13 +470,15 @@ let isSaving = false;
 document.addEventListener("submit", ({ target }) => (isSaving = target.matches(".st-new")));
 addEventListener("pageshow", () => (isSaving = false));
 
-/* A refused form comes back with what was typed as its values. */
-function isSomethingTyped(place = document) {
+/* The fields that say something else than the server, and refused forms, which come back with what was typed as values. */
+function typedIn(place) {
   const fields = place.querySelectorAll(":is(.st-edit, .st-drawer, .st-ack, .st-new) :is(input:not([type=checkbox]), textarea)");
-  return [...fields].some(isTyped) || place.querySelector(":is(.st-drawer [data-st-unsaved], .st-new[data-st-unsaved])") !== null;
+  const refused = place.querySelectorAll(":is(.st-drawer [data-st-unsaved], .st-new[data-st-unsaved])");
+  return [...[...fields].filter(isTyped), ...refused];
 }
 
-const mayDiscard = () => !isSomethingTyped(drawer) || confirm(words.discard);
+/* What was sent is not thrown away. */
+const mayDiscard = () => typedIn(drawer).every((each) => each.closest("[data-st-sent]")) || confirm(words.discard);
 
 /* ---------- search ---------- */
 
