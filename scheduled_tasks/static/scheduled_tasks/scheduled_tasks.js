@@ -30,7 +30,8 @@ function ask(method, url, place, { quiet = false, headers = {}, body } = {}) {
   const xhr = new XMLHttpRequest();
   xhr.open(method, url);
   xhr.timeout = PATIENCE;
-  for (const [name, value] of Object.entries({ "ST-Request": "1", ...headers })) xhr.setRequestHeader(name, value);
+  const from = `1${page.dataset.poll ? location.search : ""}`;
+  for (const [name, value] of Object.entries({ "ST-Request": from, ...headers })) xhr.setRequestHeader(name, value);
   xhr.onreadystatechange = () => {
     if (xhr.readyState === 2 && ANSWERS.includes(xhr.status)) xhr.responseType = "document"; // no other page is parsed
   };
@@ -482,7 +483,7 @@ const mayDiscard = () => typedIn(drawer).every((each) => each.closest("[data-st-
 
 /* ---------- search ---------- */
 
-/* Lists what the field says, and puts it into the address, where links to another order take it from. */
+/* Lists what the field says, and puts it into the address, where links to another order or label take it from. */
 function search(field) {
   clearTimeout(field.stTyping);
   const searched = (address) => {
@@ -494,7 +495,7 @@ function search(field) {
   };
   history.replaceState(null, "", searched(location));
   page.dataset.poll = searched(page.dataset.poll);
-  for (const link of page.querySelectorAll(".st-table thead a")) link.href = searched(link.href);
+  for (const link of page.querySelectorAll(".st-table :is(thead a, .st-label)")) link.href = searched(link.href);
   version = "";
   abort(page);
   refreshList().then(schedule);
