@@ -1,8 +1,8 @@
 """What a form needs to know of the tasks' arguments, as JSON: from the signatures of their functions.
 
-A signature is ``{"doc": …, "parameters": […]}``: the first line of the docstring, and of each parameter
-``name``, ``how`` (``"positional"``, ``"any"``, ``"keyword"``, ``"args"`` or ``"kwargs"``), ``required``,
-``default`` where it is JSON, and its ``type``. A type is told by its ``kind``, one of
+A signature is ``{"doc": …, "parameters": […]}``: the first line of the docstring in plain words, and of each
+parameter ``name``, ``how`` (``"positional"``, ``"any"``, ``"keyword"``, ``"args"`` or ``"kwargs"``),
+``required``, ``default`` where it is JSON, and its ``type``. A type is told by its ``kind``, one of
 
 ``text``, ``int``, ``float``, ``bool``, ``date``, ``datetime``, ``uuid``, ``decimal``, ``duration`` (seconds),
 ``choice`` (with ``choices``; ``as_value`` names the Enum of which the task gets only the value), ``list``
@@ -32,6 +32,7 @@ from kombu.utils.json import dumps
 
 from ..masking import masked
 from ..private import makes_models
+from ..values import without_markup
 from .model_schema import fields_of
 
 PER_TASK = 10_000
@@ -95,7 +96,7 @@ def signature_of(task: Any) -> Json:
         }
         for each in _parameters(bound)
     ]
-    doc = (function.__doc__ or "").strip().partition("\n")[0]
+    doc = without_markup((function.__doc__ or "").strip().partition("\n")[0])
     return typing.cast(Json, masked({"doc": doc, "parameters": parameters}))
 
 
