@@ -69,7 +69,8 @@ function putParts(answer, quiet, isLeft) {
     .filter((child) => child.matches("[id^=st-], [data-st-put]")); // a page that is not ours has none
   const form = isLeft && parts.find((part) => part.id === "st-drawer-body");
   for (const part of parts) if (part !== form) put(part, quiet);
-  const error = form && !parts.some((part) => part.matches(".st-toast")) && form.querySelector(".st-error:not([hidden]), .st-conflict p");
+  const isTold = parts.some((part) => part.matches(".st-toast"));
+  const error = form && !isTold && form.querySelector(".st-error:not([hidden]), .st-conflict p");
   if (error) toast(error.textContent.trim());
   if (drawerBody.childElementCount && !drawer.open) drawer.showModal();
   tell();
