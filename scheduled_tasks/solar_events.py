@@ -12,8 +12,13 @@ from django_celery_beat.models import SOLAR_SCHEDULES, SolarSchedule
 SOLAR = re.compile(r"(\w+) at (-?[0-9.]+), (-?[0-9.]+)")
 """A solar event as :func:`solar_text` writes it."""
 
-EVENTS = dict(SOLAR_SCHEDULES)
-"""django-celery-beat's name of each event by its code."""
+DAY = (
+    "dawn_astronomical", "dawn_nautical", "dawn_civil", "sunrise", "solar_noon",
+    "sunset", "dusk_civil", "dusk_nautical", "dusk_astronomical",
+)  # fmt: skip
+
+EVENTS = {code: dict(SOLAR_SCHEDULES)[code] for code in DAY}
+"""django-celery-beat's name of each event by its code, in the order of a day."""
 
 MICRODEGREE = Decimal("0.000001")
 """How exactly a place is kept."""

@@ -7,7 +7,7 @@ from typing import Any, cast
 
 from django.db.models import Count, Max, Q, QuerySet, Subquery, Value
 from django.db.models.functions import Coalesce
-from django.http import Http404, HttpRequest
+from django.http import Http404, HttpRequest, QueryDict
 from django.urls import reverse
 from django.utils.translation import gettext as _
 
@@ -194,7 +194,13 @@ def fragment_context(
         "is_paused_by_setting": settings.PAUSED,
         "tasks_url": _tasks_url(model_admin, request),
         "rights": rights(model_admin, request),
+        "list_query": _list_query(request),
     }
+
+
+def _list_query(request: HttpRequest) -> QueryDict:
+    """The filters of the list that is shown, as the page's script tells them."""
+    return QueryDict(request.headers.get("ST-Request", "").partition("?")[2])
 
 
 def _tasks_url(model_admin: AccessAdmin, request: HttpRequest) -> str:

@@ -49,9 +49,12 @@ def may_undelete(model_admin: AccessAdmin, request: HttpRequest, logged: LogEntr
 @requires(Action.VIEW, method="GET")
 def show_deleted(model_admin: AccessAdmin, request: HttpRequest) -> HttpResponse:
     """The newest deletions, each with the task's name, and Restore."""
-    found = _entries().filter(action_flag=DELETION).order_by("-pk")[:MOST_DELETED]
-    deletions = [each for each in found if may_see_deleted(model_admin, request, each)]
-    return _listed(model_admin, request, _("Deleted tasks"), deletions, is_list=True)
+    found = _entries().filter(action_flag=DELETION)
+    if only_visible_tasks(model_admin, request) is not None:  # as may_see_deleted()
+        found = found.filter(user=request.user.pk)
+    newest = [*found.order_by("-pk")[: MOST_DELETED + 1]]
+    more = {"is_list": True, "has_more": len(newest) > MOST_DELETED}
+    return _listed(model_admin, request, _("Deleted tasks"), newest[:MOST_DELETED], **more)
 
 
 def show_history_of_deleted(model_admin: AccessAdmin, request: HttpRequest, key: str) -> HttpResponse | None:

@@ -38,7 +38,7 @@ def refresh(model_admin: ScheduledTaskAdmin, request: HttpRequest) -> HttpRespon
     version = _version(model_admin, request, [*shown], may)
     if sent_version == version:
         return HttpResponseNotModified(headers={"ETag": sent})
-    context = fragment_context(model_admin, request)
+    context = {**fragment_context(model_admin, request), "list_query": request.GET}
     try:
         changelist = cast(TaskChangeList, model_admin.get_changelist_instance(request))
     except IncorrectLookupParameters as error:

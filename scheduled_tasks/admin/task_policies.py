@@ -16,6 +16,7 @@ from ..models import Misfire, Overlap, ScheduledTask
 from ..moments import exact_span
 from ..private import project_app
 from ..reading.machinery import Machinery
+from ..values import without_markup
 
 NamedTexts = list[tuple[str, str]]
 
@@ -125,7 +126,7 @@ class TaskPolicies:
     def doc(self) -> str:
         """The first paragraph of the function's docstring."""
         text = getattr(self._coded, "__doc__", None)
-        return inspect.cleandoc(text).partition("\n\n")[0] if isinstance(text, str) else ""
+        return without_markup(inspect.cleandoc(text).partition("\n\n")[0]) if isinstance(text, str) else ""
 
 
 def _span(length: timedelta | None) -> str:

@@ -184,6 +184,7 @@ class ScheduledTaskAdmin(AccessAdmin):
                 fragment_context(self, request),
                 script_words=json.dumps(script_words()),
                 title=_("Scheduled tasks"),
+                list_query=request.GET,
                 summary=context["cl"].header,
             )
         return response

@@ -1,8 +1,8 @@
 """What a form needs to know of the tasks' arguments, as JSON: from the signatures of their functions.
 
-A signature is ``{"doc": …, "module": …, "parameters": […]}``: the first line of the docstring, where the
-function is, and of each parameter ``name``, ``how`` (``"positional"``, ``"any"``, ``"keyword"``, ``"args"``
-or ``"kwargs"``), ``required``, ``default`` where it is JSON, and its ``type``. A type is told by its
+A signature is ``{"doc": …, "module": …, "parameters": […]}``: the first line of the docstring in plain words,
+where the function is, and of each parameter ``name``, ``how`` (``"positional"``, ``"any"``, ``"keyword"``,
+``"args"`` or ``"kwargs"``), ``required``, ``default`` where it is JSON, and its ``type``. A type is told by its
 ``kind``, one of
 
 ``text``, ``int``, ``float``, ``bool``, ``date``, ``datetime``, ``uuid``, ``decimal``, ``duration`` (seconds),
@@ -33,6 +33,7 @@ from kombu.utils.json import dumps
 
 from ..masking import masked
 from ..private import makes_models
+from ..values import without_markup
 from .model_schema import fields_of
 
 PER_TASK = 10_000
@@ -96,7 +97,7 @@ def signature_of(task: Any) -> Json:
         }
         for each in _parameters(bound)
     ]
-    doc = (function.__doc__ or "").strip().partition("\n")[0]
+    doc = without_markup((function.__doc__ or "").strip().partition("\n")[0])
     return typing.cast(Json, masked({"doc": doc, "module": function.__module__, "parameters": parameters}))
 
 

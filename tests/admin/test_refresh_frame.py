@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
 from django.contrib.auth.models import Permission, User
 from django.test import Client
 
-from scheduled_tasks.models import ProcessKind
-from tests.admin.test_list import html
+from scheduled_tasks.models import ProcessKind, ScheduledTask
+from scheduled_tasks.operations import details_token
+from tests.admin.test_list import LIST, html
 from tests.admin.test_refresh import Browser, accounted, said
 from tests.factories import make_process
 
@@ -50,3 +52,24 @@ def test_a_beat_that_stops_greys_the_next_runs(admin_client: Client) -> None:
     assert "is-stalled" in browser.refresh()
     make_process(ProcessKind.BEAT)
     assert 'id="st-problems">' in browser.refresh()
+
+
+def menus_of(text: str) -> dict[str, list[str]]:
+    """The choices of each menu that a refresh brings."""
+    menus = re.findall(r'id="st-picker-(\w+)">(.*?)</details>', text, re.DOTALL)
+    return {name: re.findall(r"<bdi>(.*?)</bdi>", menu) for name, menu in menus}
+
+
+def test_the_menus_follow_what_is_saved_also_for_a_task_that_is_not_listed(admin_client: Client) -> None:
+    accounted("listed")
+    pk = accounted("elsewhere").pk
+    browser = Browser(admin_client, "q=listed")
+
+    def save(owner: str, tags: str) -> dict[str, list[str]]:
+        seen = details_token(ScheduledTask.objects.with_schedules().get(pk=pk))
+        admin_client.post(f"{LIST}{pk}/details/", {"owner": owner, "tags": tags, "seen": seen})
+        return menus_of(browser.refresh())
+
+    assert save("ops", "eu,new") == {"owner": ["ops"], "tag": ["eu", "new"]}
+    assert save("", "new") == {"tag": ["new"]}
+    assert browser.ask(browser.version).status_code == 304

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from datetime import timedelta
 from typing import Any
 
 import pytest
 from django.test import Client
 from django.utils import timezone
-from django_celery_beat.models import ClockedSchedule
+from django_celery_beat.models import SOLAR_SCHEDULES, ClockedSchedule
 
 from scheduled_tasks import operations, schedules
 from scheduled_tasks.declarations.fields import values_of
@@ -73,6 +74,16 @@ def test_the_sun(admin_client: Client) -> None:
     assert schedules.label(stored(task)) == "Sunset at 48.8566, 2.3522"
     page = admin_client.get(f"{LIST}{task.pk}/schedule/").content.decode()
     assert 'value="48.8566"' in page
+    assert page.index('name="longitude"') < page.index("In degrees") < page.index('name="event"')
+    select = page[page.index('name="event"') :].partition("</select>")[0]
+    codes = re.findall(r'value="(\w+)"', select)
+    twilights = ["astronomical", "nautical", "civil"]
+    assert codes == [
+        *(f"dawn_{each}" for each in twilights),
+        *("sunrise", "solar_noon", "sunset"),
+        *(f"dusk_{each}" for each in reversed(twilights)),
+    ]
+    assert {*codes} == {*dict(SOLAR_SCHEDULES)}
 
 
 @pytest.mark.parametrize(

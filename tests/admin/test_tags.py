@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+from html import unescape
 from typing import Any
+from urllib.parse import parse_qsl
 
 import pytest
 from django.test import Client
@@ -70,6 +72,29 @@ def test_row_and_drawer_show_the_tags(admin_client: Client, tasks: dict[str, Any
     assert re.search(r"<dt>Tags</dt>\s*<dd>nightly, billing</dd>", drawer)
     other = admin_client.get(f"{LIST}{tasks['plain'].pk}/change/").content.decode()
     assert "<dt>Tags</dt>" not in other
+
+
+FILTERS = "owner=billing&q=i&state=paused"
+
+
+@pytest.mark.parametrize("way", ["list", "refresh", "change", "drawer"])
+def test_labels_add_to_the_filters(admin_client: Client, tasks: dict[str, Any], way: str) -> None:
+    pk = tasks["invoices"].pk
+    ScheduledTask.objects.filter(pk=pk).update(enabled=False)
+    told = {"ST-Request": f"1?{FILTERS}&p=1"}  # by the script
+    if way == "change":
+        answer = admin_client.post(f"{LIST}{pk}/skip/", {"skip": "1"}, headers=told)
+    elif way == "drawer":
+        answer = admin_client.get(f"{LIST}{pk}/change/?status=failed", headers=told)
+    else:
+        answer = admin_client.get(f"{LIST}{'rows/' if way == 'refresh' else ''}?{FILTERS}&p=1")
+    rows = answer.content.decode()
+    found = re.findall(r'<a class="st-label" href="[^"?]*\?([^"]+)" title="\w+"\s*(aria-current)?', rows)
+    assert [(dict(parse_qsl(unescape(query))), bool(current)) for query, current in found] == [
+        ({"owner": "billing", "q": "i", "state": "paused"}, True),
+        ({"owner": "billing", "q": "i", "state": "paused", "tag": "nightly"}, False),
+        ({"owner": "billing", "q": "i", "state": "paused", "tag": "billing"}, False),
+    ]
 
 
 def test_tagged_takes_whole_tags(tasks: dict[str, Any]) -> None:

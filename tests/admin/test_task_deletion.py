@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from copy import copy
 from typing import Any
 
 import pytest
@@ -150,6 +151,30 @@ def test_who_sees_some_tasks_brings_back_only_what_they_deleted(
     assert anna.post(f"{LIST}restore/", {"entry": entry}).status_code == 403
     assert anna.post(f"{LIST}restore/", {"entry": logged.pk}).status_code == 303
     assert ScheduledTask.objects.get().name == "own"
+
+
+def test_the_newest_100_deletions_that_one_may_see_are_listed(admin_client: Client, settings: Any) -> None:
+    settings.SCHEDULED_TASKS = {"ACCESS_POLICY": f"{__name__}.only_own"}
+    anna = person("anna", *RIGHTS)
+    anna.post(f"{LIST}{make_task('own').pk}/delete/")
+    logged = LogEntry.objects.get()
+    user, root = logged.user, User.objects.exclude(username="anna").get()
+
+    def delete(by: User, name: str, n: int) -> None:
+        logged.user, logged.object_repr, logged.pk = by, name, None
+        LogEntry.objects.bulk_create(copy(logged) for _number in range(n))
+
+    def listed(name: str) -> tuple[int, bool]:
+        page = anna.get(f"{LIST}deleted/").content.decode()
+        assert ">hidden</a>" not in page
+        return page.count(f">{name}</a>"), "Only the newest 100 deletions are listed." in page
+
+    delete(root, "hidden", 101)
+    assert listed("own") == (1, False)
+    delete(user, "newer", 99)
+    assert listed("newer") == (99, False)
+    delete(user, "newer", 1)
+    assert listed("newer") == (100, True)
 
 
 def test_the_history_of_a_deleted_task_is_shown_and_restores_its_last_deletion(admin_client: Client) -> None:

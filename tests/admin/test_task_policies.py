@@ -137,7 +137,7 @@ def test_function_is_told_where_this_process_knows_it(admin_client: Client, head
 
     @current_app.task(name="shop.sync", shared=False, time_limit=90)
     def sync_rates() -> None:
-        """Fetch the rates <today>.
+        """Fetch the ``rates <today>``.
 
         Nobody reads this.
         """

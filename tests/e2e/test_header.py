@@ -7,8 +7,8 @@ import re
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
-from scheduled_tasks.models import ProcessKind, Status
-from tests.e2e.test_list import LIST, make_process, make_task, refresh, row
+from scheduled_tasks.models import ProcessKind, Status, TaskState
+from tests.e2e.test_list import LIST, make_process, make_task, refresh, row, toast
 from tests.factories import make_run
 
 pytestmark = pytest.mark.usefixtures("transactional_db")
@@ -93,3 +93,43 @@ def test_a_banner_says_since_when(clocked_page: Page, address: str) -> None:
     expect(banner).to_contain_text(re.compile(r"Since [\d:]+ \(12 min ago\)\."))
     clocked_page.clock.run_for(60_000)
     expect(banner).to_contain_text("(13 min ago)")
+
+
+def test_an_open_menu_stays_as_it_is_and_follows_when_it_is_closed(admin_page: Page) -> None:
+    task = make_task()
+    state = TaskState.objects.filter(pk=TaskState.objects.create(task_id=task.pk, tags="eu").pk)
+    admin_page.goto(LIST)
+    menu, choice = admin_page.locator("#st-picker-tag"), admin_page.get_by_role("link", name="eu 1")
+    menu.locator("summary").click()
+    choice.focus()
+    make_run(task, Status.FAILED)
+    for tags in ("us", ""):
+        state.update(tags=tags)
+        refresh(admin_page)
+        expect(row(admin_page, task).locator(".st-label")).to_have_text([tags] if tags else [])
+        expect(admin_page.locator("#st-counts")).to_contain_text("1 failing")
+        expect(choice).to_be_focused()
+    state.update(tags="us")
+    admin_page.keyboard.press("Escape")
+    refresh(admin_page)
+    expect(menu.locator("li")).to_have_text(["All tags", "us 1"])
+    state.update(tags="")
+    refresh(admin_page)
+    expect(menu).to_have_count(0)
+
+
+def test_labels_of_a_row_add_to_the_filters(admin_page: Page) -> None:
+    task, other = make_task("purge"), make_task("push")
+    for each in (task, other):
+        make_run(each, Status.FAILED)
+    TaskState.objects.create(task_id=task.pk, owner="ops", tags="eu")
+    admin_page.goto(f"{LIST}?state=failing")
+    admin_page.get_by_placeholder("Search tasks").fill("pu")
+    expect(admin_page).to_have_url(re.compile("q=pu"))
+    owner, tag = (row(admin_page, task).locator(".st-label").nth(n) for n in (0, 1))
+    owner.click()
+    expect(row(admin_page, other)).to_have_count(0)
+    row(admin_page, task).get_by_role("switch").click()
+    expect(toast(admin_page, "purge")).to_be_visible()
+    expect(tag).to_have_attribute("href", "?state=failing&owner=ops&q=pu&tag=eu")
+    expect(owner).to_have_attribute("aria-current", "true")

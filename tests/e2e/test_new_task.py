@@ -194,9 +194,9 @@ def test_details_in_the_drawer_and_the_menu_of_tags(admin_page: Page) -> None:
     assert violations(admin_page) == []
     drawer.get_by_role("button", name="Save").click()
     expect(toast(admin_page, "Details of nightly saved.")).to_be_visible()
-    admin_page.goto("about:blank")
-    admin_page.goto(LIST)
+    admin_page.keyboard.press("Escape")
     expect(row(admin_page, task).locator(".st-label")).to_have_text(["new", "eu"])
+    expect(admin_page.locator("#st-picker-tag li")).to_have_text(["All tags", "eu 2", "new 1"])
     admin_page.locator("#st-pick-tag").click()
     assert violations(admin_page) == []
     admin_page.locator("#st-picker-tag").get_by_role("link", name="new").click()

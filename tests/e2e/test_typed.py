@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from playwright.sync_api import Dialog, Locator, Page, expect
+from playwright.sync_api import Dialog, Locator, Page, Route, expect
 
 from scheduled_tasks.models import TaskRun
-from tests.e2e.test_list import LIST, make_process, make_task, row
+from tests.e2e.test_list import LIST, make_process, make_task, row, toast
 
 pytestmark = pytest.mark.usefixtures("transactional_db")
 
@@ -128,3 +128,44 @@ def test_refused_arguments_are_marked_without_javascript(plain_page: Page, task:
         expect(plain_page.get_by_label(label, exact=True)).to_have_attribute("aria-invalid", "true")
     expect(plain_page.get_by_label("Arguments", exact=True)).to_have_value("[20, ")
     expect(plain_page.get_by_text("Keyword arguments must be a JSON object")).to_be_visible()
+
+
+@pytest.mark.parametrize("held", ["details", "change"], ids=["the answer", "the page after it"])
+def test_escape_right_after_save_closes_the_drawer_for_good(admin_page: Page, task: Any, held: str) -> None:
+    questions, waiting = Questions(admin_page), list[Route]()
+    row_of = row(admin_page, task)
+    admin_page.goto(LIST)
+    row_of.get_by_role("link", name=task.name, exact=True).click()
+    drawer = admin_page.get_by_role("dialog")
+    drawer.locator("#st-d-more").click()
+    drawer.get_by_role("link", name="Edit details…").click()
+    drawer.get_by_label("Tags", exact=True).fill("new")
+    admin_page.route(f"**/{task.pk}/{held}/", lambda route: waiting.append(route), times=1)
+    with admin_page.expect_request(f"**/{task.pk}/{held}/"):
+        drawer.get_by_role("button", name="Save").click()
+    admin_page.keyboard.press("Escape")
+    expect(drawer).to_be_hidden()
+    waiting[0].continue_()
+    expect(toast(admin_page, "Details of purge saved.")).to_be_visible()
+    expect(row_of.locator(".st-label")).to_have_text(["new"])
+    expect(drawer).to_be_hidden()
+    assert "#" not in admin_page.url
+    assert questions.asked == []
+
+
+def test_a_refusal_that_comes_after_the_drawer_was_closed_is_told(admin_page: Page, task: Any) -> None:
+    waiting: list[Route] = []
+    field = form_of_arguments(admin_page, task)
+    field.fill("[20, ")
+    admin_page.route(f"**/{task.pk}/runs/", lambda route: waiting.append(route))
+    drawer = admin_page.get_by_role("dialog")
+    with admin_page.expect_request(f"**/{task.pk}/runs/"):
+        drawer.get_by_role("button", name="Run now").click()
+    admin_page.keyboard.press("Escape")
+    expect(drawer).to_be_hidden()
+    row(admin_page, task).get_by_role("link", name=task.name, exact=True).click()
+    expect(drawer.get_by_role("heading", name=task.name)).to_be_visible()
+    waiting[0].continue_()
+    expect(toast(admin_page, "Arguments must be a JSON list", "alert")).to_be_visible()
+    expect(drawer.get_by_role("heading", name=task.name)).to_be_visible()
+    expect(field).to_have_count(0)

@@ -181,6 +181,27 @@ def test_targets_of_a_new_and_a_deleted_task_are_large_enough(phone: Page, task:
     assert phone.evaluate(TOO_SMALL, CONTROLS) == []
 
 
+@pytest.mark.parametrize("page", ["deleted/", "%s/history/"])
+def test_deleted_tasks_stand_below_their_heads_and_fit_a_phone(
+    phone: Page, admin_page: Page, page: str
+) -> None:
+    task = make_task("x" * 150)
+    phone.goto(f"{LIST}{task.pk}/delete/")
+    phone.get_by_role("button", name="Delete").click()
+    address = LIST + (page % task.pk if "%" in page else page)
+    phone.goto(address)
+    assert phone.evaluate(TOO_SMALL, CONTROLS) == []
+    assert phone.evaluate("document.scrollingElement.scrollWidth <= innerWidth")
+    admin_page.goto(address)
+    starts = [
+        admin_page.locator(f".st-runs {part} tr > :first-child").evaluate(
+            "cell => getComputedStyle(cell).paddingInlineStart"
+        )
+        for part in ("thead", "tbody")
+    ]
+    assert starts == ["8px", "8px"]
+
+
 @pytest.mark.parametrize("width", WIDTHS)
 def test_run_now_and_history_are_there_at_every_width(admin_page: Page, task: Any, width: int) -> None:
     admin_page.set_viewport_size({"width": width, "height": 900})

@@ -109,13 +109,13 @@ def test_other_serializers_carry_no_types(annotation: Any) -> None:
 
 def test_parameters_and_docstring() -> None:
     def job(a: int, /, b: Unknown, c: str = "x", *rest: int, d: date = date(2026, 1, 2), **more: Any) -> None:
-        """Count the shops.
+        """Count each :class:`~shop.models.Shop` of ``region``.
 
         And more.
         """
 
     found = told(job)
-    assert found["doc"] == "Count the shops."
+    assert found["doc"] == "Count each Shop of region."
     assert [(each["name"], each["how"], each["required"]) for each in found["parameters"]] == [
         ("a", "positional", True),
         ("b", "any", True),

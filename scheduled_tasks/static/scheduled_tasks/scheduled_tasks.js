@@ -16,7 +16,7 @@ const TOAST = 6000;
 const TYPING = 250;
 const PATIENCE = 60000;
 const ANSWERS = [200, 409, 422]; // statuses of answers that are about the page
-const LEFT_ALONE = "0"; // in place of a row's key: the next refresh brings the row again
+const LEFT_ALONE = "0"; // as the key of a row, or of the counts: a later refresh brings it again
 
 /* ---------- requests ---------- */
 
@@ -30,15 +30,17 @@ function ask(method, url, place, { quiet = false, headers = {}, body } = {}) {
   const xhr = new XMLHttpRequest();
   xhr.open(method, url);
   xhr.timeout = PATIENCE;
-  for (const [name, value] of Object.entries({ "ST-Request": "1", ...headers })) xhr.setRequestHeader(name, value);
+  const from = `1${page.dataset.poll ? location.search : ""}`;
+  for (const [name, value] of Object.entries({ "ST-Request": from, ...headers })) xhr.setRequestHeader(name, value);
   xhr.onreadystatechange = () => {
     if (xhr.readyState === 2 && ANSWERS.includes(xhr.status)) xhr.responseType = "document"; // no other page is parsed
   };
   underWay.set(place, xhr);
+  const isInDrawer = drawerBody.contains(place);
   return new Promise((answered) => {
     const end = (answer) => {
       if (underWay.get(place) === xhr) underWay.delete(place);
-      if (answer) takeIn(answer, url, method, quiet);
+      if (answer) takeIn(answer, url, method, quiet, isInDrawer && !drawerBody.contains(place));
       answered(answer);
     };
     xhr.onload = xhr.onerror = xhr.ontimeout = () => end(xhr);
@@ -47,11 +49,11 @@ function ask(method, url, place, { quiet = false, headers = {}, body } = {}) {
   });
 }
 
-function takeIn({ status, response, responseURL }, url, method, quiet) {
+function takeIn({ status, response, responseURL }, url, method, quiet, isLeft) {
   const isElsewhere = responseURL && new URL(responseURL).pathname !== new URL(url, location).pathname;
-  if (isElsewhere && quiet && isSomethingTyped()) stopRefresh();
+  if (isElsewhere && quiet && typedIn(document).length) stopRefresh();
   else if (isElsewhere) location.reload(); // the login page
-  else if (response && ANSWERS.includes(status)) putParts(response, quiet);
+  else if (response && ANSWERS.includes(status)) putParts(response, quiet, isLeft);
   else if (status !== 304 && !quiet) toast(failure(status, method));
 }
 
@@ -60,11 +62,16 @@ const failure = (status, method) =>
 
 /* ---------- parts of an answer ---------- */
 
-function putParts(answer, quiet) {
+/* Of a form that was left before it was answered, the answer only says what was wrong. */
+function putParts(answer, quiet, isLeft) {
   const parts = [...answer.head.children, ...answer.body.children] // a template that comes first is in the head
     .flatMap((child) => [...(child.content?.children ?? [child])])
     .filter((child) => child.matches("[id^=st-], [data-st-put]")); // a page that is not ours has none
-  for (const part of parts) put(part, quiet);
+  const form = isLeft && parts.find((part) => part.id === "st-drawer-body");
+  for (const part of parts) if (part !== form) put(part, quiet);
+  const isTold = parts.some((part) => part.matches(".st-toast"));
+  const error = form && !isTold && form.querySelector(".st-error:not([hidden]), .st-conflict p");
+  if (error) toast(error.textContent.trim());
   if (drawerBody.childElementCount && !drawer.open) drawer.showModal();
   tell();
 }
@@ -82,7 +89,7 @@ function put(part, quiet) {
     there.dataset.key = LEFT_ALONE;
   } else if (how !== "remove") {
     merge(there, part, quiet);
-    if (there.matches(".st-row:has(.st-menu[open])")) there.dataset.key = LEFT_ALONE;
+    if (there.matches(":is(.st-row, #st-counts):has(.st-menu[open])")) there.dataset.key = LEFT_ALONE;
     if (there.dataset.version && there.querySelector(".st-menu[open]")) there.dataset.version = "";
   } else if (quiet && there.matches(IN_USE)) {
     there.dataset.key = LEFT_ALONE;
@@ -136,9 +143,10 @@ function merge(old, fresh, quiet) {
   while (place) place = removed(place);
 }
 
-/* A button that is there no more leaves the focus to one of its heirs. */
+/* A button that is there no more leaves the focus to one of its heirs. A menu that is open stays. */
 function removed(node) {
   const next = node.nextSibling;
+  if (node.matches?.("#st-counts > :has(> .st-menu[open])")) return next;
   const heirs = node.contains(document.activeElement) ? heirsOf(node) : [];
   if (!isNoted(node)) node.remove();
   else for (const form of formsOf(node)) endForm(form);
@@ -334,8 +342,9 @@ async function refresh() {
 async function refreshList() {
   if (!page.dataset.poll || !document.getElementById("st-rows")) return;
   const rows = [...document.querySelectorAll("#st-rows > .st-row")].map((row) => `${row.id.slice(7)}:${row.dataset.key}`);
-  const isLeft = document.querySelector(`[data-key="${LEFT_ALONE}"]`);
-  const known = isLeft ? version.replace(/"[^.]*/, '"') : version; // what is around the rows is known
+  const isLeft = (part) => document.querySelector(`${part}[data-key="${LEFT_ALONE}"]`) !== null;
+  const inRows = isLeft(".st-row") ? version.replace(/"[^.]*/, '"') : version; // what is around the rows is known
+  const known = isLeft("#st-counts:not(:has(.st-menu[open]))") ? "" : inRows;
   const headers = { "ST-Rows": rows.join("."), "If-None-Match": known };
   const answer = await ask("GET", page.dataset.poll, page, { quiet: true, headers });
   if (!answer) return;
@@ -410,13 +419,16 @@ async function send(form, submitter) {
   const url = submitter?.getAttribute("formaction") || form.getAttribute("action") || location.href;
   abort(page); // what the list was about to learn is older than what this changes
   submitter?.setAttribute("aria-busy", "true");
+  form.dataset.stSent = "";
   const answer = await ask("POST", url, source, { body: new URLSearchParams(new FormData(form, submitter)) });
   submitter?.removeAttribute("aria-busy");
   if (ANSWERS.includes(answer?.status)) endToast(submitter?.closest(".st-toast"));
   const isDone = answer?.status === 200 && !submitter?.matches("[data-st-switch]");
   if (checked && !isDone) submitter.ariaChecked = checked;
   form.toggleAttribute("data-st-unsaved", !isDone);
-  if (form.matches("[data-st-form]")) await afterForm(form, isDone);
+  form.toggleAttribute("data-st-sent", isDone);
+  if (form.isConnected && form.matches("[data-st-form]")) await afterForm(form, isDone);
+  delete form.dataset.stSent;
   if (form.matches(".st-editor")) afterSave(form);
   if (form.matches(".st-ack")) form.querySelector(".st-conflict a")?.focus();
   abort(page); // it may have asked before the change
@@ -452,7 +464,7 @@ function keepTheirs(link) {
 
 /* Typed text is not thrown away by a link that leads to another list. */
 addEventListener("beforeunload", (event) => {
-  if (isSomethingTyped() && !isSaving) event.preventDefault();
+  if (typedIn(document).length && !isSaving) event.preventDefault();
 });
 
 /* A form of a whole page leaves it when it is sent. */
@@ -461,17 +473,19 @@ document.addEventListener("submit", ({ target }) => (isSaving = target.matches("
 addEventListener("pageshow", () => (isSaving = false));
 document.querySelector(".st-new [aria-invalid=true]")?.focus();
 
-/* A refused form comes back with what was typed as its values. */
-function isSomethingTyped(place = document) {
+/* The fields that say something else than the server, and refused forms, which come back with what was typed as values. */
+function typedIn(place) {
   const fields = place.querySelectorAll(":is(.st-edit, .st-drawer, .st-ack, .st-new) :is(input:not([type=checkbox]), textarea)");
-  return [...fields].some(isTyped) || place.querySelector(":is(.st-drawer [data-st-unsaved], .st-new[data-st-unsaved])") !== null;
+  const refused = place.querySelectorAll(":is(.st-drawer [data-st-unsaved], .st-new[data-st-unsaved])");
+  return [...[...fields].filter(isTyped), ...refused];
 }
 
-const mayDiscard = () => !isSomethingTyped(drawer) || confirm(words.discard);
+/* What was sent is not thrown away. */
+const mayDiscard = () => typedIn(drawer).every((each) => each.closest("[data-st-sent]")) || confirm(words.discard);
 
 /* ---------- search ---------- */
 
-/* Lists what the field says, and puts it into the address, where links to another order take it from. */
+/* Lists what the field says, and puts it into the address, where links to another order or label take it from. */
 function search(field) {
   clearTimeout(field.stTyping);
   const searched = (address) => {
@@ -483,7 +497,7 @@ function search(field) {
   };
   history.replaceState(null, "", searched(location));
   page.dataset.poll = searched(page.dataset.poll);
-  for (const link of page.querySelectorAll(".st-table thead a")) link.href = searched(link.href);
+  for (const link of page.querySelectorAll(".st-table :is(thead a, .st-label)")) link.href = searched(link.href);
   version = "";
   abort(page);
   refreshList().then(schedule);
