@@ -2,8 +2,8 @@
 
 A signature is ``{"doc": …, "module": …, "parameters": […]}``: the first line of the docstring in plain words,
 where the function is, and of each parameter ``name``, ``how`` (``"positional"``, ``"any"``, ``"keyword"``,
-``"args"`` or ``"kwargs"``), ``required``, ``default`` where it is JSON, and its ``type``. A type is told by its
-``kind``, one of
+``"args"`` or ``"kwargs"``), ``required``, ``default`` where it is JSON, and its ``type``. A type is told by
+its ``kind``, one of
 
 ``text``, ``int``, ``float``, ``bool``, ``date``, ``datetime``, ``uuid``, ``decimal``, ``duration`` (seconds),
 ``choice`` (with ``choices``; ``as_value`` names the Enum of which the task gets only the value), ``list``
