@@ -166,7 +166,7 @@ class Slot:
         type = self.told["type"]
         if how := STARRED.get(self.told.get("how", "")):
             return JsonField(how)
-        if type["kind"] == "list":
+        if type["kind"] == "list" and type["of"]["kind"] in KINDS:
             return LinesField(KINDS[type["of"]["kind"]]())
         if type["kind"] == "choice":
             return _choice([(choice["value"], choice["label"]) for choice in type["choices"]])

@@ -23,6 +23,7 @@ from ..models import (
 )
 from ..models.clock import as_told
 from ..upkeep.heartbeat import STALE_AFTER
+from .signatures import readable
 
 
 @dataclass(frozen=True)
@@ -168,7 +169,8 @@ class Machinery:
 
     @staticmethod
     def _signatures_of(workers: Collection[str]) -> dict[str, dict[str, Any]]:
-        return dict(Process.objects.filter(pk__in=workers).values_list("pk", "task_signatures"))
+        told = Process.objects.filter(pk__in=workers).values_list("pk", "task_signatures")
+        return {pk: readable(signatures) for pk, signatures in told}
 
     @cached_property
     def _newest_workers(self) -> dict[str, Process]:
