@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 from urllib.parse import urlencode
 
-from django.contrib.admin.views.main import ERROR_FLAG, PAGE_VAR
+from django.contrib.admin.views.main import ERROR_FLAG, PAGE_VAR, SEARCH_VAR
 from django.http import QueryDict
 from django.utils.functional import cached_property
 from django.utils.html import format_html
@@ -49,6 +50,11 @@ class Picker:
     value: str
     all: Count
     choices: list[Count]
+
+
+def is_narrowed(query: Mapping[str, Any]) -> bool:
+    """Whether the address chooses an owner, a tag or a search: the header counts their tasks alone."""
+    return any(chosen(query, name) for name in (OWNER, TAG, SEARCH_VAR))
 
 
 class ListHeader:
@@ -132,8 +138,8 @@ class ListHeader:
 
     @property
     def is_empty(self) -> bool:
-        """Whether there are no tasks at all, rather than none of an owner or with a tag."""
-        return not self.counts["total"] and not chosen(self._query, OWNER) and not chosen(self._query, TAG)
+        """Whether there are no tasks at all, rather than none of an owner, with a tag or found."""
+        return not self.counts["total"] and not is_narrowed(self._query)
 
     @cached_property
     def pickers(self) -> list[Picker]:

@@ -6,7 +6,7 @@ from typing import Any, cast
 
 from django.contrib import admin
 from django.contrib.admin.templatetags.admin_list import result_headers
-from django.contrib.admin.views.main import ORDER_VAR, PAGE_VAR, ChangeList
+from django.contrib.admin.views.main import ORDER_VAR, PAGE_VAR, SEARCH_VAR, ChangeList
 from django.core.paginator import Paginator
 from django.db.models import Count, DurationField, ExpressionWrapper, F, OuterRef, QuerySet, Subquery
 from django.http import HttpRequest
@@ -17,9 +17,9 @@ from django.utils.translation import pgettext
 
 from ..models import Flag, ScheduledTaskQuerySet, TaskRun, urgency
 from .context import is_phone, machinery_of, open_incidents, task_rows, with_incidents
-from .list_header import NO_LABELS, STATE, ListHeader
+from .list_header import NO_LABELS, STATE, ListHeader, is_narrowed
 from .maintenance import banners
-from .owners_and_tags import HAS_ANY, OWNER, TAG, OwnersAndTags, chosen, labelled
+from .owners_and_tags import HAS_ANY, OwnersAndTags, chosen, labelled
 from .permissions import AccessAdmin
 
 
@@ -88,19 +88,27 @@ def in_state(
 def header_of(model_admin: AccessAdmin, request: HttpRequest, tasks: ScheduledTaskQuerySet) -> ListHeader:
     """What stands above a list of tasks: how many there are of each kind, and what is wrong or paused.
 
-    Counted are those of the owner and with the tag that the address chooses.
+    Counted are those of the owner, with the tag and found by the search that the address chooses.
     """
     machinery = machinery_of(request)
     with_incident = {Flag.INCIDENT.value: Count("pk", filter=with_incidents(model_admin, request))}
     total = open_incidents(model_admin, request)
     more = {"open_incidents": total, "labelled": Count("pk", filter=HAS_ANY), **with_incident}
-    counts = labelled(tasks, request.GET).flag_counts(machinery.now, machinery.known_tasks, **more)
-    is_picked = any(chosen(request.GET, name) for name in (OWNER, TAG))
-    labels = OwnersAndTags.of(tasks) if counts["labelled"] or is_picked else NO_LABELS
+    counted = searched(model_admin, request, labelled(tasks, request.GET))
+    counts = counted.flag_counts(machinery.now, machinery.known_tasks, **more)
+    labels = OwnersAndTags.of(tasks) if counts["labelled"] or is_narrowed(request.GET) else NO_LABELS
     header = ListHeader(machinery, counts, request.GET, labels)
     if counts[Flag.PAUSED]:
         header.windows = banners(model_admin, request)
     return header
+
+
+def searched(
+    model_admin: AccessAdmin, request: HttpRequest, tasks: ScheduledTaskQuerySet
+) -> ScheduledTaskQuerySet:
+    """Those of the tasks that the search in the address finds; all of them where there is none."""
+    found, _many = model_admin.get_search_results(request, tasks, chosen(request.GET, SEARCH_VAR))
+    return cast(ScheduledTaskQuerySet, found)
 
 
 class TaskPaginator(Paginator):  # type: ignore[type-arg]

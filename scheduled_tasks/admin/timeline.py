@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterator
 from datetime import timedelta
 from statistics import median_low
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
 from django.contrib.admin.views.main import PAGE_VAR
@@ -39,7 +39,7 @@ from .owners_and_tags import OWNER, TAG, chosen, labelled
 from .permissions import requires
 from .responses import from_script, live, version_of
 from .row import TaskRow
-from .task_list import header_of, in_state
+from .task_list import header_of, in_state, searched
 from .timeline_marks import LEFT_OUT, LEGEND, MOST, PLANNED, Drawing, Mark, fewer, runs_text
 from .timeline_window import LENGTHS, WIDTH, Window
 
@@ -171,8 +171,7 @@ class Timeline:
         self._model_admin, self._request = model_admin, request
         tasks = in_state(model_admin, request, visible_tasks(model_admin, request), request.GET.get(STATE))
         tasks = labelled(tasks, request.GET)
-        found, _many = model_admin.get_search_results(request, tasks, self.search)
-        ids = self._ordered(cast(ScheduledTaskQuerySet, found)).values_list("pk", flat=True)
+        ids = self._ordered(searched(model_admin, request, tasks)).values_list("pk", flat=True)
         self.page: Page[Any] = Paginator(ids, PER_PAGE).get_page(request.GET.get(PAGE_VAR, "1"))
         self.page_range = self.page.paginator.get_elided_page_range(self.page.number)
         self.task_ids: list[int] = list(self.page)

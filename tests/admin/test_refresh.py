@@ -138,7 +138,7 @@ def test_a_run_that_is_committed_late_is_seen(admin_client: Client) -> None:
     assert f'id="st-row-{first.pk}"' in browser.refresh()
 
 
-@pytest.mark.parametrize("query", ["", "q=listed"])
+@pytest.mark.parametrize("query", ["", "state=late"])
 def test_who_fails_is_counted_listed_or_not(admin_client: Client, query: str) -> None:
     accounted("listed")
     other = make_task("elsewhere", description="")
@@ -156,7 +156,7 @@ def test_who_fails_is_counted_listed_or_not(admin_client: Client, query: str) ->
 def test_the_header_tells_of_tasks_that_are_not_listed(admin_client: Client) -> None:
     accounted("listed")
     other = make_task("elsewhere")
-    browser = Browser(admin_client, "q=listed")
+    browser = Browser(admin_client, "state=late")
     other.enabled = False
     other.save()
     assert "<b>1</b> paused" in browser.refresh()

@@ -100,3 +100,12 @@ def test_labels_add_to_the_filters(admin_client: Client, tasks: dict[str, Any], 
 def test_tagged_takes_whole_tags(tasks: dict[str, Any]) -> None:
     assert [task.name for task in ScheduledTask.objects.tagged("night")] == ["rates"]
     assert tasks["plain"].state.tag_list == []
+
+
+@pytest.mark.parametrize("page", ["", "timeline/"])
+def test_counts_are_of_the_tasks_that_the_search_finds(
+    admin_client: Client, tasks: dict[str, Any], page: str
+) -> None:
+    for search, number in (("tag:nightly", 1), ("rate", 2), ("no such task", 0), ("", 4)):
+        text = admin_client.get(f"{LIST}{page}", {"q": search}).content.decode()
+        assert re.search(r'id="st-count-1".*?<b>(\d+)</b>', text, re.DOTALL)[1] == str(number)  # type: ignore[index]
