@@ -41,8 +41,9 @@ def snapshot(task: ScheduledTask) -> dict[str, Any]:
 
 
 def left_token(task: ScheduledTask) -> str:
-    """A text that changes whenever a person changes the task."""
-    return digest(snapshot(task))
+    """A text that changes whenever a person changes the task; the history keeps no trace of a secret."""
+    values = snapshot(task)
+    return digest({name: value for name, value in values.items() if not has_secret({name: value})})
 
 
 def newest_run(task: ScheduledTask) -> int | None:

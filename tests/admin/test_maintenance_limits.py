@@ -8,10 +8,11 @@ from typing import Any
 
 import pytest
 from django.test import Client
+from django.utils import timezone
 from django_celery_beat.models import ClockedSchedule
 
 from scheduled_tasks.admin import ScheduledTaskAdmin
-from scheduled_tasks.models import ScheduledTask, Status, TaskState, database_now
+from scheduled_tasks.models import MaintenanceWindow, ScheduledTask, Status, TaskState, database_now
 from tests.factories import make_run, make_task
 
 from .test_maintenance import HOUR, SCRIPT, TASKS, WINDOWS, plan, row_of, text_of, window
@@ -32,6 +33,12 @@ def test_an_hour_that_comes_twice_is_told_as_such(admin_client: Client, settings
         answer = admin_client.post(f"{WINDOWS}{made.pk}/extend/", {"until": until}, headers=SCRIPT)
         assert answer.status_code == 409
         assert told in answer.content.decode()
+
+
+def test_a_plan_takes_words(admin_client: Client) -> None:
+    plan(admin_client, starts_words="tomorrow 9:00", until_words="tomorrow 11:00")
+    made = MaintenanceWindow.objects.get()
+    assert (timezone.localtime(made.starts_at).hour, made.ends_at - made.starts_at) == (9, 2 * HOUR)
 
 
 def test_a_task_that_is_gone_hides_no_window(admin_client: Client, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -81,11 +81,16 @@ def test_saved_it_is_a_task_of_django_celery_beat(admin_client: Client) -> None:
     assert (task.queue, task.expire_seconds) == ("slow", 90)
     assert (task.crontab.hour, str(task.crontab.timezone)) == ("4", "Europe/Paris")
     assert (task.state.overlap, task.state.misfire, task.state.runs_as_before) == ("allow", "ignore", False)
-    assert "nightly was added: Daily at 4 AM." in admin_client.get(LIST).content.decode()
+    page = admin_client.get(LIST).content.decode()
+    assert "nightly was added: Daily at 4 AM." in page
     logged = LogEntry.objects.get()
+    assert f'formaction="{LIST}restore/" name="entry" value="{logged.pk}">Undo' in page
     assert (logged.action_flag, logged.user.username) == (ADDITION, "admin")
     assert logged.get_change_message() == "Added."
     assert "Added." in admin_client.get(f"{LIST}{task.pk}/history/").content.decode()
+    admin_client.post(f"{LIST}restore/", {"entry": logged.pk})
+    assert "nightly was deleted." in admin_client.get(LIST).content.decode()
+    assert not ScheduledTask.objects.filter(name="nightly").exists()
 
 
 def test_what_is_left_empty_is_left_to_the_project(admin_client: Client) -> None:
