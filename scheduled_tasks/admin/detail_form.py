@@ -21,8 +21,7 @@ from ..operations import DETAILS, Actor, details_token
 from ..operations.audit import value_text
 from ..schedules import current_zone
 from ..validation import Invalid
-from .maintenance_form import MomentField
-from .once_form import field_text
+from .moment_field import MomentField
 from .owners_and_tags import OwnersAndTags
 from .task_form import TaskForm, Texts
 
@@ -84,7 +83,8 @@ class DetailFields(forms.Form):
 
     def is_typed(self, name: str) -> bool:
         """Whether a field says something else than the form began with."""
-        return str(self.data.get(name, "")).strip() != str(self.initial.get(name) or "")
+        initial = self.fields[name].prepare_value(self.initial.get(name))
+        return str(self.data.get(name, "")).strip() != str(initial or "")
 
     @property
     def details(self) -> dict[str, Any]:
@@ -148,12 +148,12 @@ class DetailForm(DetailFields, TaskForm):
         return {name: value_text(name, value) for name, value in self.declared_otherwise(DETAILS).items()}
 
 
-def detail_texts(values: Mapping[str, Any]) -> dict[str, str]:
-    """The fields of the form for these values."""
+def detail_texts(values: Mapping[str, Any]) -> dict[str, Any]:
+    """What the form begins with for these values."""
     priority = values["priority"]
     return {
         "owner": values["owner"] or "",
         "tags": (values["tags"] or "").replace(",", ", "),
         "priority": "" if priority is None else str(priority),
-        **{name: field_text(datetime.fromisoformat(at)) if (at := values[name]) else "" for name in TIMES},
+        **{name: (at := values[name]) and datetime.fromisoformat(at) for name in TIMES},
     }

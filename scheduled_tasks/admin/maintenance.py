@@ -25,7 +25,7 @@ from .context import fragment_context, list_url, machinery_of, only_visible_task
 from .maintenance_form import MaintenanceForm, PauseForm, forecast_text
 from .permissions import LONGEST_KEY, AccessAdmin, Views, requires
 from .responses import Toast, from_script, live, redirect_back, version_of
-from .window_row import WindowRow
+from .window_row import WindowRow, end_to_minute
 
 TEMPLATE = "admin/scheduled_tasks/maintenance.html"
 FRAGMENT = "admin/scheduled_tasks/_maintenance.html"
@@ -237,7 +237,7 @@ def end_window(model_admin: AccessAdmin, request: HttpRequest, window: Maintenan
 @window_change
 def extend_window(model_admin: AccessAdmin, request: HttpRequest, window: MaintenanceWindow) -> str:
     """Move its end by an hour (``span`` is ``hour``) or as a pause says; without a time, the end is open."""
-    form = PauseForm(request.POST)
+    form = PauseForm(request.POST, initial={"until": end_to_minute(window)})
     if not form.is_valid():
         raise Refused("invalid", form.error)
     if form.cleaned_data["span"] == MuteSpan.HOUR:

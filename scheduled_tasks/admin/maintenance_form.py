@@ -17,10 +17,9 @@ from ..access import Action
 from ..models import ScheduledTaskQuerySet, database_now
 from ..operations import MuteSpan, Refused, plan_maintenance
 from ..reading.maintenance import Forecast, forecast
-from ..schedules import current_zone
-from ..typed_moments import InvalidMoment, comes_twice, read_moment, twice_text
 from .context import only_visible_tasks, site_tasks
 from .formats import and_more
+from .moment_field import MomentField
 from .permissions import AccessAdmin
 
 if TYPE_CHECKING:
@@ -43,26 +42,6 @@ MOST_NAMED = 5
 
 MOST_CHOICES = 200
 """Owners and queues that are offered."""
-
-
-class MomentField(forms.CharField):
-    """A moment in the page's zone, as :func:`..typed_moments.read_moment` reads it; may be left empty."""
-
-    def __init__(self) -> None:
-        super().__init__(required=False, max_length=100)
-
-    def clean(self, value: Any) -> Any:
-        """The moment, None for nothing."""
-        typed = super().clean(value)
-        if not typed:
-            return None
-        try:
-            moment = read_moment(typed, database_now(), current_zone())
-        except InvalidMoment as error:
-            raise ValidationError(str(error)) from error
-        if comes_twice(moment):
-            raise ValidationError(f"{twice_text(moment)} {_('Choose another time.')}")
-        return moment
 
 
 class PauseForm(forms.Form):

@@ -16,7 +16,7 @@ from .context import list_url, machinery_of, page_context, task_or_404, visible_
 from .new_task_form import NewTaskForm, name_of, unscheduled, used_name_error
 from .owners_and_tags import OwnersAndTags
 from .permissions import requires
-from .responses import Toast, from_script, redirect_back
+from .responses import Toast, from_script, redirect_back, with_undo
 from .schedule_kinds import filled, schedule_form
 
 if TYPE_CHECKING:
@@ -80,7 +80,8 @@ def _save(model_admin: ScheduledTaskAdmin, request: HttpRequest, form: NewTaskFo
         return _show(model_admin, request, form, refusal=str(refusal))
     seen = visible_tasks(model_admin, request).filter(pk=made.pk).exists()
     fallback = f"{list_url(model_admin)}#task={made.pk}" if seen else list_url(model_admin)
-    return redirect_back(request, fallback, [Toast(_told(made, form))])
+    toast = with_undo(model_admin, request, Toast(_told(made, form), about=made.pk))
+    return redirect_back(request, fallback, [toast])
 
 
 def _told(made: ScheduledTask, form: NewTaskForm) -> str:

@@ -18,11 +18,11 @@ from ..declarations.fields import Declared, unstored, values_of
 from ..models import Misfire, Overlap, ScheduledTask, Source
 from ..operations import DETAILS, Actor, Refused
 from ..reading.machinery import Machinery
-from ..schedules import current_zone
-from ..validation import NAME_LENGTH
+from ..schedules import current_zone, next_run
+from ..validation import NAME_LENGTH, UNSTORABLE
 from .alert_form import CountField
 from .argument_form import FIELDS, AnyArgumentForm, argument_form, given_arguments, refuse_masks
-from .detail_form import DetailFields, detail_texts
+from .detail_form import TIMES, DetailFields, detail_texts
 from .owners_and_tags import OwnersAndTags
 from .row import TaskRow
 from .schedule_kinds import schedule_form
@@ -118,7 +118,18 @@ class NewTaskForm(DetailFields):
     @property
     def is_ready(self) -> bool:
         """Whether all of it can be saved: what is wrong is said at each field, those of the schedule too."""
-        return self.is_valid() & self.schedule.is_valid() & self._has_arguments
+        return self.is_valid() & self.schedule.is_valid() & self._has_arguments and self._will_run
+
+    @property
+    def _will_run(self) -> bool:
+        """Whether the schedule has a time between its start and its end; said at these where it has none."""
+        task = copy(self.schedule.scheduled)
+        task.start_time, task.expires = (self.cleaned_data[name] for name in TIMES)
+        if next_run(task, self._machinery.now) is not None:
+            return True
+        wrong = "ends" if task.expires else "starts"
+        self.add_error(wrong, _("The schedule has no time between the start and the end."))
+        return False
 
     @property
     def _has_arguments(self) -> bool:
@@ -194,7 +205,9 @@ def name_of(typed: Mapping[str, str]) -> str:
 
 
 def used_name_error(name: str) -> str:
-    """Why a new task cannot have this name; empty if it can."""
+    """Why a new task cannot have this name; empty if it can, and where no database could look for it."""
+    if UNSTORABLE.search(name):
+        return ""
     try:
         operations.refuse_used_name(name)
     except Refused as refusal:

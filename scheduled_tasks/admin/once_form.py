@@ -12,46 +12,14 @@ from django_celery_beat.models import ClockedSchedule
 
 from .. import operations, schedules
 from ..models import ScheduledTask
-from ..moments import in_zone
 from ..once import check_once
 from ..operations import Actor
 from ..schedules import Unschedulable, current_zone
 from ..typed_moments import InvalidMoment, comes_twice, read_moment, twice_text
 from .forms import ScheduleForm
-
-LONGEST_TEXT = 100
+from .moment_field import MomentText, field_text, kept
 
 PRESETS = ("1h", "today 23:00", "tomorrow 9:00")
-
-
-def field_text(at: datetime) -> str:
-    """A moment as a browser's field for a time takes it, in the page's zone; seconds where it has some."""
-    local = in_zone(at, current_zone())
-    return local.strftime("%Y-%m-%dT%H:%M:%S" if local.second else "%Y-%m-%dT%H:%M")
-
-
-def time_field() -> forms.CharField:
-    """A moment to come, as a browser's field for a time sends it, or as words."""
-    return forms.CharField(required=False, max_length=LONGEST_TEXT)
-
-
-def typed_time(at: str, words: str, now: datetime) -> datetime:
-    """The moment that was typed: by words where there are any. Raises InvalidMoment."""
-    text = words.strip() or at.strip()
-    if not text:
-        raise InvalidMoment(_("Enter a time, or words such as “tomorrow 9:00”."))
-    return read_moment(text, now, current_zone())
-
-
-def time_presets(now: datetime) -> list[tuple[str, str]]:
-    """Times offered: in words, and as the query string that fills the fields."""
-    words = (_("In 1 hour"), _("Today 23:00"), _("Tomorrow 9:00"))
-    moments = [read_moment(text, now, current_zone()) for text in PRESETS]
-    return [
-        (label, urlencode({"at": field_text(at), "words": ""}))
-        for label, at in zip(words, moments, strict=True)
-        if at > now
-    ]
 
 
 class OnceForm(ScheduleForm):
@@ -60,7 +28,7 @@ class OnceForm(ScheduleForm):
     kind = "once"
     fields_template = "admin/scheduled_tasks/_once_fields.html"
 
-    at, words = time_field(), time_field()
+    at, words = MomentText("words"), forms.CharField(required=False)
 
     @staticmethod
     def stored(task: ScheduledTask, now: datetime) -> dict[str, str]:
@@ -68,7 +36,11 @@ class OnceForm(ScheduleForm):
         return {"at": field_text(at) if at else "", "words": ""}
 
     def row(self) -> ClockedSchedule:
-        moment = typed_time(self.cleaned_data.get("at", ""), self.cleaned_data.get("words", ""), self.now)
+        text, clocked = self.cleaned_data.get("at", ""), self.task.clocked
+        if not text:
+            raise InvalidMoment(_("Enter a time, or words such as “tomorrow 9:00”."))
+        stored = kept(clocked.clocked_time, text) if clocked else None
+        moment = stored or read_moment(text, self.now, current_zone())
         row = check_once(moment, self.now)
         if comes_twice(moment) and not moment.fold:
             self.notices = [f"{twice_text(moment)} {_('It runs at the first one.')}"]
@@ -81,12 +53,18 @@ class OnceForm(ScheduleForm):
     @property
     def error_field(self) -> str:
         """The field that is wrong, if it is not the first one."""
-        return "words" if self.data.get("words", "").strip() else ""
+        return "words" if self["words"].data.strip() else ""
 
     @property
     def presets(self) -> list[tuple[str, str]]:
         """Times offered: in words, and as the query string that fills the fields."""
-        return time_presets(self.now)
+        labels = (_("In 1 hour"), _("Today 23:00"), _("Tomorrow 9:00"))
+        moments = [read_moment(text, self.now, current_zone()) for text in PRESETS]
+        return [
+            (label, urlencode({"at": field_text(at), "words": ""}))
+            for label, at in zip(labels, moments, strict=True)
+            if at > self.now
+        ]
 
 
 def _next_run(task: ScheduledTask, now: datetime) -> datetime | None:

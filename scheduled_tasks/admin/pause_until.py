@@ -28,6 +28,7 @@ from .maintenance_form import SPANS, PauseForm
 from .permissions import LONGEST_KEY, AccessAdmin, requires
 from .responses import Toast, changed, from_script, redirect_back, with_undo
 from .task_changes import task_change
+from .window_row import end_to_minute
 
 ENDED = rf"[0-9]{{1,{LONGEST_KEY}}}:\w+"
 SEEN = re.compile(rf"{ENDED}(,{ENDED})*")
@@ -52,7 +53,7 @@ def pause_until(model_admin: AccessAdmin, request: HttpRequest, pk: int) -> Http
     task = task_or_404(model_admin, request, pk)
     own = task.own_windows if model_admin.admin_site.is_registered(MaintenanceWindow) else []
     moved = own[-1] if own else None
-    form.initial["until"] = moved.ends_field if moved else ""
+    form.initial["until"] = moved and end_to_minute(moved.window)
     address = admin_url(model_admin, "scheduled_tasks_scheduledtask_until", pk)
     title = _("Pause %(name)s") % {"name": task.name}
     return _asked(model_admin, request, title, form, toasts, action=address, moved=moved)
@@ -63,9 +64,10 @@ def _pause(model_admin: AccessAdmin, request: HttpRequest, form: PauseForm, pk: 
     actor, moved = model_admin.actor(request), request.POST.get("window")
     if moved is None:
         return form.save(actor, [pk])
+    window, seen = window_or_404(model_admin, request, moved), request.POST.get("seen")
+    form.initial["until"] = end_to_minute(window)
     if not form.is_valid():
         raise Refused("invalid", form.error)
-    window, seen = window_or_404(model_admin, request, moved), request.POST.get("seen")
     if not (getattr(window, "task_count", 0) == 1 and window.members.filter(task=pk).exists()):
         raise Http404(_("This maintenance no longer exists."))
     return move_maintenance_end(window.pk, actor=actor, until=form.end_now(), seen=seen)

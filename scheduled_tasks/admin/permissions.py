@@ -154,7 +154,8 @@ class AccessAdmin(ModelAdmin):
                 return
             if flag := FLAGS.get(entry.event):
                 LogEntry.objects.filter(pk=logged.pk).update(action_flag=flag)
-            if entry.is_undoable or entry.can_end_window:
+            may_undo = not entry.can_unmake or self.may_with(request, Action.DELETE, about.pk)
+            if entry.is_undoable and may_undo:
                 logged_changes(request).append(logged.pk)
 
         return Actor(name=request.user.get_username() or f"#{request.user.pk}", log=log)

@@ -8,24 +8,25 @@ from typing import TYPE_CHECKING, Any
 from django import forms
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
-from django.template.response import TemplateResponse
 from django.utils.translation import gettext as _
 
 from .. import operations, schedules
 from ..access import Action
 from ..declarations.fields import values_of
 from ..moments import compact
-from ..once import check_once, once_text
+from ..once import once_text
 from ..operations import Refused
 from ..schedules import current_zone
-from ..typed_moments import InvalidMoment
 from ..validation import NAME_LENGTH
 from .argument_form import AnyArgumentForm, argument_form, given_arguments, refuse_masks
-from .context import list_url, page_context, task_or_404
-from .once_form import field_text, time_field, time_presets, typed_time
+from .context import list_url, task_or_404
+from .moment_field import field_text
+from .new_task import NEW
+from .once_form import OnceForm
 from .permissions import requires
-from .responses import Toast, changed, from_script
+from .responses import Toast, changed, form_page
 from .row import TaskRow
+from .schedule_kinds import filled
 
 if TYPE_CHECKING:
     from ..models import ScheduledTask
@@ -37,30 +38,19 @@ LONGEST_SOURCE = NAME_LENGTH - 50
 
 
 class RunOnceForm(forms.Form):
-    """When it runs, and what the copy is called; its arguments are a form of their own."""
+    """What the copy is called and, as :attr:`schedule`, when it runs. Its arguments have their own form."""
 
-    at, words = time_field(), time_field()
     name = forms.CharField(max_length=NAME_LENGTH, required=False)
 
     def __init__(self, task: TaskRow, typed: Any) -> None:
         super().__init__(typed)
         self.task = task
-
-    def clean(self) -> dict[str, Any]:
-        """Read the time, and name the copy after it where nobody has."""
-        found, now = self.cleaned_data, self.task.now
-        try:
-            found["moment"] = typed_time(found.get("at", ""), found.get("words", ""), now)
-            check_once(found["moment"], now)
-        except InvalidMoment as error:
-            raise forms.ValidationError({self.time_field: str(error)}) from error
-        found["name"] = found.get("name") or self._own_name(found["moment"])
-        return found
+        self.schedule = OnceForm(task.task, task.now, {"at": "", "words": "", **typed})
 
     @property
-    def time_field(self) -> str:
-        """The field of the time that counts."""
-        return "words" if self.data.get("words", "").strip() else "at"
+    def is_ready(self) -> bool:
+        """Whether all of it can be saved."""
+        return self.is_valid() & self.schedule.is_valid()
 
     def _own_name(self, at: datetime) -> str:
         parts = {"name": self.task.name[:LONGEST_SOURCE], "moment": compact(at, current_zone())}
@@ -68,11 +58,12 @@ class RunOnceForm(forms.Form):
 
     def save(self, actor: Actor, arguments: AnyArgumentForm) -> ScheduledTask:
         """Make the copy. Raises :class:`..operations.Refused`."""
-        source, typed = self.task.task, self.cleaned_data
-        schedule = {"schedule": once_text(typed["moment"]), "timezone": None, "spread": None}
+        source, at = self.task.task, self.schedule.row().clocked_time
+        schedule = {"schedule": once_text(at), "timezone": None, "spread": None, "starts": None, "ends": None}
         given = given_arguments(arguments, source)
         chosen = {**values_of(source), **given, **schedule, "enabled": True}
-        return operations.add(typed["name"], source.task, chosen, actor=actor)
+        name = self.cleaned_data["name"] or self._own_name(at)
+        return operations.add(name, source.task, chosen, actor=actor)
 
 
 @requires(Action.RUN)
@@ -84,13 +75,12 @@ def run_once(model_admin: AccessAdmin, request: HttpRequest, pk: int) -> HttpRes
     switches = "switch" in request.POST
     own = (task.own_args, task.own_kwargs)
     arguments = argument_form(task.listed.machinery, task.task.task, *own, request.POST, switches=switches)
-    if request.method != "POST" or switches:
-        in_an_hour = field_text((task.now + timedelta(hours=1)).replace(second=0))
-        form = RunOnceForm(task, request.POST or {"at": in_an_hour, "words": "", "name": ""})
-        form.errors.clear()  # nobody has tried to save it
+    in_an_hour = field_text((task.now + timedelta(hours=1)).replace(second=0))
+    form = RunOnceForm(task, filled(request.POST).dict() or {"at": in_an_hour})
+    if request.method != "POST" or switches or "fill" in request.POST:
+        form.schedule.errors.clear()  # nobody has tried to save it
         return _show(model_admin, request, task, form, arguments)
-    form = RunOnceForm(task, request.POST)
-    if not (form.is_valid() & arguments.is_valid()) or refuse_masks(arguments, task.task):
+    if not (form.is_ready & arguments.is_valid()) or refuse_masks(arguments, task.task):
         return _show(model_admin, request, task, form, arguments, status=422)
     try:
         made = form.save(model_admin.actor(request), arguments)
@@ -110,15 +100,15 @@ def _show(
     *,
     status: int = 200,
 ) -> HttpResponse:
-    context = {
-        **page_context(model_admin, request),
-        "title": _("Run %(name)s once") % {"name": task.name},
-        "task": task,
-        "once": once,
-        "form": form,
-        "presets": time_presets(task.now),
-        "back": list_url(model_admin),
-        "form_template": "admin/scheduled_tasks/_run_once.html",
-    }
-    template = "_drawer_form.html" if from_script(request) else "form.html"
-    return TemplateResponse(request, f"admin/scheduled_tasks/{template}", context, status=status)
+    return form_page(
+        model_admin,
+        request,
+        _("Run %(name)s once") % {"name": task.name},
+        "_run_once.html",
+        status=status,
+        task=task,
+        once=once,
+        form=form,
+        new=NEW,
+        back=list_url(model_admin),
+    )

@@ -49,7 +49,7 @@ class TaskOrigin:
             return "", _("@scheduled_task cannot declare this of it: %(fields)s.") % {"fields": fields}
         try:
             return decorator(task.name, task.task, values_of(task)), ""
-        except Undeclarable as error:
+        except (Undeclarable, schedules.Unschedulable) as error:
             return "", _("@scheduled_task cannot declare this task: %(error)s") % {"error": error}
         except NestedTooDeeply:
             return "", _("Its arguments are nested too deeply to be written as code.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -50,7 +51,7 @@ def put_back(model_admin: AccessAdmin, request: HttpRequest) -> HttpResponse:
         except Refused as refusal:
             toasts.append(Toast(_why_not(refusal, each.entry), is_error=True, about=each.pks[0]))
     if done:
-        told = _told(done, is_back=all(each.entry.event == Event.DELETED for each in asked))
+        told = _told(done, [each.entry for each in asked])
         toasts.insert(0, with_undo(model_admin, request, told))
     if not from_script(request):
         return redirect_back(request, list_url(model_admin), toasts)
@@ -71,6 +72,8 @@ def _put_back(actor: Actor, asked: Asked) -> dict[int, ScheduledTask]:
     pk, entry = asked.pks[0], asked.entry
     if entry.event == Event.DELETED:
         return {pk: operations.undelete(pk, actor=actor, entry=entry)}
+    if entry.can_unmake:
+        return {pk: operations.unmake(pk, actor=actor, entry=entry)}
     task = operations.restore(pk, actor=actor, entry=entry, seen=asked.seen)
     others = ScheduledTask.objects.with_schedules().in_bulk(asked.pks[1:])
     return {pk: task, **others}
@@ -96,7 +99,8 @@ def _asked(model_admin: AccessAdmin, request: HttpRequest, text: str) -> Asked:
     if entry.event == Event.DELETED and same.filter(action_flag=DELETION, pk__gt=logged.pk).exists():
         raise BadRequest  # only the last deletion of a task can be undone
     check_visible(model_admin, request, key)
-    if model_admin.refuses(request, Action.CHANGE, key):
+    needed = (Action.CHANGE, Action.DELETE) if entry.can_unmake else (Action.CHANGE,)
+    if any(not model_admin.may(request, each) or model_admin.refuses(request, each, key) for each in needed):
         raise PermissionDenied
     return Asked([key], entry, match[2])
 
@@ -112,14 +116,15 @@ def _paused(model_admin: AccessAdmin, request: HttpRequest, window: int) -> list
     return pks
 
 
-def _told(done: dict[int, ScheduledTask], *, is_back: bool) -> Toast:
+def _told(done: dict[int, ScheduledTask], undone: Sequence[AuditEntry]) -> Toast:
+    is_back = all(each.event == Event.DELETED for each in undone)
     if len(done) == 1:
         ((pk, task),) = done.items()
-        text = (
-            _("%(name)s is back: %(schedule)s.")
-            if is_back
-            else _("%(name)s is as it was before that change.")
-        )
+        text = _("%(name)s is as it was before that change.")
+        if is_back:
+            text = _("%(name)s is back: %(schedule)s.")
+        elif undone[0].can_unmake:
+            text = _("%(name)s was deleted.")
         return Toast(text % {"name": task.name, "schedule": schedules.label(task)}, about=pk)
     text = ngettext("%(n)s task is as it was before.", "%(n)s tasks are as they were before.", len(done))
     if is_back:

@@ -14,6 +14,7 @@ from ..models import MaintenanceWindow, PausedBy, Status
 from ..operations import maintenance_token
 from ..reading.listed_task import ListedTask
 from .badges import StatusBadge
+from .moment_field import field_text
 
 
 class WindowRow:
@@ -80,9 +81,7 @@ class WindowRow:
     @property
     def ends_field(self) -> str:
         """The end as a field for a time has it."""
-        return (
-            f"{moments.in_zone(self.window.ends_at, self.zone):%Y-%m-%dT%H:%M}" if self.window.ends_at else ""
-        )
+        return field_text(end) if (end := end_to_minute(self.window)) else ""
 
     @property
     def sentence(self) -> str:
@@ -108,6 +107,11 @@ class WindowRow:
             self.changed_by,
             self.token,
         )
+
+
+def end_to_minute(window: MaintenanceWindow) -> datetime | None:
+    """The end of a window as a field for it begins with it."""
+    return window.ends_at and window.ends_at.replace(second=0, microsecond=0)
 
 
 def own_windows(listed: ListedTask) -> list[WindowRow]:

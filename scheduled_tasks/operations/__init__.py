@@ -23,7 +23,7 @@ from .changes import (
     schedule_token,
     skip_next,
 )
-from .deleting import delete, row_kept, undelete
+from .deleting import delete, row_kept, undelete, unmake
 from .details import DETAILS, details_token, set_details
 from .incidents import MuteSpan, acknowledge, handling_token, mute, unacknowledge, unmute
 from .locking import Actor, Conflict, Refused
@@ -88,5 +88,6 @@ __all__ = [
     "skip_next",
     "unacknowledge",
     "undelete",
+    "unmake",
     "unmute",
 ]

@@ -16,8 +16,9 @@ from ..declarations.plan import folded
 from ..masking import printable
 from ..models import SYNC_LEASE, CodeDefault, Lease, PausedBy, ScheduledTask, database, database_now
 from ..recording.connection import keepable
-from .audit import added
+from .audit import Event, brought_in
 from .locking import Actor, Refused, task_of
+from .restoring import left_token, newest_run
 
 
 def add(name: str, task: str, values: Mapping[str, Any], *, actor: Actor) -> ScheduledTask:
@@ -34,8 +35,14 @@ def add(name: str, task: str, values: Mapping[str, Any], *, actor: Actor) -> Sch
         now, new = database_now(), ScheduledTask(name=name, task=_kept(task))
         pause = {"paused_by": PausedBy.OPERATOR, "paused_by_name": by, "paused_at": now}
         change(new, texts, now, **({} if texts.get("enabled", True) else pause))
-        actor.log(new, added())
+        log_brought_in(Event.ADDED, new.pk, actor)
     return task_of(new.pk)
+
+
+def log_brought_in(event: Event, task_id: int, actor: Actor) -> None:
+    """Log that the task was added or restored, with what tells later that nothing has become of it since."""
+    task = task_of(task_id)
+    actor.log(task, brought_in(event, left_token(task), newest_run(task)))
 
 
 @contextmanager

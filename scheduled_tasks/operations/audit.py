@@ -102,7 +102,7 @@ class AuditEntry:
     @property
     def can_end_window(self) -> bool:
         """Whether it tells of a maintenance window whose end an Undo can put back."""
-        return self.event in (Event.MAINTENANCE, Event.MAINTENANCE_END_MOVED)
+        return self.event in (Event.MAINTENANCE, Event.MAINTENANCE_END_MOVED, Event.MAINTENANCE_ENDED)
 
     @property
     def row(self) -> dict[str, Any] | None:
@@ -111,9 +111,14 @@ class AuditEntry:
         return found if isinstance(found, dict) else None
 
     @property
+    def can_unmake(self) -> bool:
+        """Whether it tells that a task was added or restored, and how that was left."""
+        return self.event in (Event.ADDED, Event.UNDELETED) and "left" in self.params
+
+    @property
     def is_undoable(self) -> bool:
         """Whether Undo can put back what was before."""
-        return bool(self.values) or self.row is not None
+        return bool(self.values) or self.row is not None or self.can_end_window or self.can_unmake
 
     @property
     def change_message(self) -> list[dict[str, Any]]:
@@ -147,19 +152,14 @@ class AuditEntry:
             return None
 
 
-def added() -> AuditEntry:
-    """The task was made here."""
-    return AuditEntry(Event.ADDED, {}, {"added": {}})
+def brought_in(event: Event, left: str, run: int | None) -> AuditEntry:
+    """The task was added or restored: ``left`` is a token of how, ``run`` the key of its newest run."""
+    return AuditEntry(event, {"left": left, "run": run}, {"added": {}})
 
 
 def deleted(name: str, row: Mapping[str, Any] | None) -> AuditEntry:
     """The task of this name was deleted; ``row`` is its own, where that may be kept."""
     return AuditEntry(Event.DELETED, {"row": row}, {"deleted": {"name": "scheduled task", "object": name}})
-
-
-def undeleted() -> AuditEntry:
-    """The deletion of the task was undone."""
-    return AuditEntry(Event.UNDELETED, {}, {"added": {}})
 
 
 def changed(event: Event, fields: Sequence[str], /, **params: Any) -> AuditEntry:

@@ -13,10 +13,10 @@ from django_celery_beat.models import PeriodicTask, PeriodicTasks
 
 from ..declarations.fields import change, values_of
 from ..models import ScheduledTask, database_now
-from .adding import made, refuse_used_name
-from .audit import AuditEntry, deleted, undeleted
-from .locking import Actor, Refused, locked, task_of
-from .restoring import has_secret
+from .adding import log_brought_in, made, refuse_used_name
+from .audit import AuditEntry, Event, deleted
+from .locking import Actor, Conflict, Refused, locked, task_of
+from .restoring import has_secret, left_token, newest_run
 
 
 def delete(task_id: int, *, actor: Actor) -> str:
@@ -73,5 +73,20 @@ def undelete(task_id: int, *, actor: Actor, entry: AuditEntry) -> ScheduledTask:
             change(task, {"enabled": not is_past} if task.enabled else {}, now)
         except ObjectDoesNotExist as error:
             raise Refused("gone", _("The schedule of %(name)s is gone.") % {"name": task.name}) from error
-        actor.log(task, undeleted())
+        log_brought_in(Event.UNDELETED, task_id, actor)
     return task_of(task_id)
+
+
+def unmake(task_id: int, *, actor: Actor, entry: AuditEntry) -> ScheduledTask:
+    """Delete the task that ``entry`` says was added or restored; returns it as it was.
+
+    Raises :class:`Refused` when it has a run since then, and :class:`Conflict` when somebody changed it.
+    """
+    with locked(task_id) as task:
+        if newest_run(task) != entry.params["run"]:
+            raise Refused("ended", _("Nothing was undone: %(name)s has a new run.") % {"name": task.name})
+        if left_token(task) != entry.params["left"]:
+            message = _("%(name)s was changed again meanwhile. Nothing was put back.")
+            raise Conflict(message % {"name": task.name}, task)
+        delete(task_id, actor=actor)
+    return task

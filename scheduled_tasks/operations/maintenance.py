@@ -101,7 +101,7 @@ def end_maintenance(window_id: int, *, actor: Actor, seen: str | None = None) ->
     with transaction.atomic(using=database()):
         now = database_now()
         window = _open_window(window_id, now, seen)
-        _log(actor, window, Event.MAINTENANCE_ENDED)
+        _log(actor, window, Event.MAINTENANCE_ENDED, earlier=window.ends_at, until=now)
         _change(window, now, actor)
     return window
 
@@ -131,8 +131,20 @@ def undo_maintenance(entry: AuditEntry, *, actor: Actor) -> None:
     window_id, seen = entry.params["id"], _token(until)
     if entry.event == Event.MAINTENANCE:
         end_maintenance(window_id, actor=actor, seen=seen)
+    elif entry.event == Event.MAINTENANCE_ENDED:
+        _begin_again(window_id, earlier, seen, actor)
     else:
         move_maintenance_end(window_id, actor=actor, until=earlier, seen=seen)
+
+
+def _begin_again(window_id: int, until: datetime | None, seen: str, actor: Actor) -> None:
+    """Let a window that was ended go on until the end that it had."""
+    with transaction.atomic(using=database()):
+        now = database_now()
+        window = _window(window_id, now, seen)
+        _refuse_over(until, now)
+        _change(window, until, actor)
+        _log(actor, window, Event.MAINTENANCE, since=now, until=until, note=window.note)
 
 
 def maintenance_token(window: MaintenanceWindow) -> str:
@@ -198,6 +210,18 @@ def _members(window: MaintenanceWindow) -> set[int]:
 
 
 def _open_window(window_id: int, now: datetime, seen: str | None) -> MaintenanceWindow:
+    """The window, its row locked, where it is not over."""
+    window = _window(window_id, now, seen)
+    _refuse_over(window.ends_at, now)
+    return window
+
+
+def _refuse_over(ends_at: datetime | None, now: datetime) -> None:
+    if ends_at is not None and ends_at <= now:
+        raise Refused("ended", _("This maintenance is over. Plan a new one."))
+
+
+def _window(window_id: int, now: datetime, seen: str | None) -> MaintenanceWindow:
     """The window, its row locked until the transaction ends; on SQLite only a write waits its turn."""
     windows = MaintenanceWindow.objects.filter(pk=window_id)
     if not windows.update(note=F("note")):
@@ -205,8 +229,6 @@ def _open_window(window_id: int, now: datetime, seen: str | None) -> Maintenance
     window = windows.get()
     if seen is not None and seen != maintenance_token(window):
         raise Refused("conflict", _what_changed(window, now))
-    if window.ends_at is not None and window.ends_at <= now:
-        raise Refused("ended", _("This maintenance is over. Plan a new one."))
     return window
 
 

@@ -40,6 +40,18 @@ def snapshot(task: ScheduledTask) -> dict[str, Any]:
     return {**values_of(task), **plain, "enabled": task.enabled, CHOSEN: chosen}
 
 
+def left_token(task: ScheduledTask) -> str:
+    """A text that changes whenever a person changes the task; the history keeps no trace of a secret."""
+    values = snapshot(task)
+    return digest({name: value for name, value in values.items() if not has_secret({name: value})})
+
+
+def newest_run(task: ScheduledTask) -> int | None:
+    """The key of the task's newest run."""
+    newest: int | None = task.scheduled_runs.order_by("-pk").values_list("pk", flat=True).first()
+    return newest
+
+
 def changes_since(before: Mapping[str, Any], task: ScheduledTask) -> dict[str, list[Any]]:
     """What differs from this snapshot now, ``[before, after]`` by name: what an entry keeps to be put back.
 

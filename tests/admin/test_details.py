@@ -217,3 +217,21 @@ def test_a_viewer_sees_only_owners_and_tags_of_tasks_that_they_may_see(
         assert "secret-team" not in page
         assert ">secret-tag<" not in page.replace('<b class="st-one">secret-tag</b>', "")
     assert '<bdi>eu</bdi> <span class="st-quiet">1</span>' in admin_client.get(LIST).content.decode()
+
+
+def test_a_stored_time_in_an_hour_that_comes_twice_survives(
+    admin_client: Client, task: Any, settings: Any
+) -> None:
+    """Also in the form of a copy; what is typed anew there is refused."""
+    settings.TIME_ZONE = "Europe/Paris"
+    second = datetime(2126, 10, 27, 1, 30, tzinfo=UTC)
+    change(again(task), {"ends": second.isoformat()}, database_now())
+    typed = {**EMPTY, "ends": "2126-10-27T02:30", "tags": "nightly"}
+    assert typed["ends"] in admin_client.get(f"{LIST}{task.pk}/details/").content.decode()
+    assert save(admin_client, task, typed).status_code == 303
+    assert (values_of(again(task))["ends"], values_of(again(task))["tags"]) == (second.isoformat(), "nightly")
+    new = {**typed, "cron": "0 4 * * *", "zone": "UTC", "task": task.task, "name": "copy", "args": "[1, 2]"}
+    assert admin_client.post(f"{LIST}add/?source={task.pk}", {**new, "kwargs": "{}"}).status_code == 303
+    assert values_of(ScheduledTask.objects.with_schedules().get(name="copy"))["ends"] == second.isoformat()
+    refused = save(admin_client, task, {**typed, "ends": "2126-10-27T02:45"})
+    assert "02:45 comes twice" in refused.content.decode()

@@ -8,10 +8,11 @@ from typing import Any
 
 import pytest
 from django.test import Client
+from django.utils import timezone
 from django_celery_beat.models import ClockedSchedule
 
 from scheduled_tasks.admin import ScheduledTaskAdmin
-from scheduled_tasks.models import ScheduledTask, Status, TaskState, database_now
+from scheduled_tasks.models import MaintenanceWindow, ScheduledTask, Status, TaskState, database_now
 from tests.factories import make_run, make_task
 
 from .test_maintenance import HOUR, SCRIPT, TASKS, WINDOWS, plan, row_of, text_of, window
@@ -32,6 +33,12 @@ def test_an_hour_that_comes_twice_is_told_as_such(admin_client: Client, settings
         answer = admin_client.post(f"{WINDOWS}{made.pk}/extend/", {"until": until}, headers=SCRIPT)
         assert answer.status_code == 409
         assert told in answer.content.decode()
+
+
+def test_a_plan_takes_words(admin_client: Client) -> None:
+    plan(admin_client, starts_words="tomorrow 9:00", until_words="tomorrow 11:00")
+    made = MaintenanceWindow.objects.get()
+    assert (timezone.localtime(made.starts_at).hour, made.ends_at - made.starts_at) == (9, 2 * HOUR)
 
 
 def test_a_task_that_is_gone_hides_no_window(admin_client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -131,7 +138,7 @@ def test_a_task_of_one_time_that_was_skipped_says_so(admin_client: Client) -> No
     assert "only run" not in row_of(admin_client, task)
 
 
-MARKED = r'<input id="st-{}"[^>]*aria-invalid="true"'
+MARKED = r'<input id="st-{}-{}"[^>]*aria-invalid="true"'
 
 
 def error_of(html: str, name: str) -> str:
@@ -146,6 +153,7 @@ def error_of(html: str, name: str) -> str:
         ({"until": "2020-01-01T00:00"}, "until", "The end lies in the past."),
         ({"starts": "2099-01-02T00:00", "until": "2099-01-01T00:00"}, "until", "The end lies before"),
         ({"until": "soon"}, "until", "This is no time."),
+        ({"until_words": "soon"}, "until", "This is no time."),
         ({"starts": "2020-01-01T00:00"}, "starts", "The start lies in the past."),
         ({"note": "x" * 501}, "note", "at most 500 characters"),
         ({"q": "pur"}, "scope", "All tasks are chosen"),
@@ -160,7 +168,8 @@ def test_a_refusal_of_a_plan_stands_at_its_field(
     assert error in error_of(html, name)
     assert html.count(error) == 1
     if name in ("until", "starts"):
-        assert re.search(MARKED.format(name), html)
+        place = "words" if data.get("until_words") else "at"
+        assert re.search(MARKED.format(place, name), html)
         assert all(f'value="{value}"' in html for value in data.values())
 
 
@@ -177,7 +186,7 @@ def test_a_refused_pause_stands_at_its_field(admin_client: Client, way: str, sel
     html = answer.content.decode()
     assert answer.status_code == 409
     assert "The end lies in the past." in error_of(html, "until")
-    assert re.search(MARKED.format("until"), html)
+    assert re.search(MARKED.format("at", "until"), html)
     assert 'value="2020-01-01T00:00"' in html
 
 
@@ -194,6 +203,6 @@ def test_another_end_that_is_refused_stands_at_its_field(
     html = answer.content.decode()
     assert answer.status_code == 409
     assert error in error_of(html, f"end-{made.pk}")
-    assert re.search(MARKED.format(f"end-{made.pk}"), html)
+    assert re.search(MARKED.format("end", made.pk), html)
     assert f'name="until" value="{until}"' in html
     assert f'<details id="st-other-end-{made.pk}" open>' in html

@@ -87,11 +87,16 @@ def test_saved_it_is_a_task_of_django_celery_beat(admin_client: Client) -> None:
     assert (task.queue, task.expire_seconds) == ("slow", 90)
     assert (task.crontab.hour, str(task.crontab.timezone)) == ("4", "Europe/Paris")
     assert (task.state.overlap, task.state.misfire, task.state.runs_as_before) == ("allow", "ignore", False)
-    assert "nightly was added: Daily at 4 AM." in admin_client.get(LIST).content.decode()
+    page = admin_client.get(LIST).content.decode()
+    assert "nightly was added: Daily at 4 AM." in page
     logged = LogEntry.objects.get()
+    assert f'formaction="{LIST}restore/" name="entry" value="{logged.pk}">Undo' in page
     assert (logged.action_flag, logged.user.username) == (ADDITION, "admin")
     assert logged.get_change_message() == "Added."
     assert "Added." in admin_client.get(f"{LIST}{task.pk}/history/").content.decode()
+    admin_client.post(f"{LIST}restore/", {"entry": logged.pk})
+    assert "nightly was deleted." in admin_client.get(LIST).content.decode()
+    assert not ScheduledTask.objects.filter(name="nightly").exists()
 
 
 def test_what_is_left_empty_is_left_to_the_project(admin_client: Client) -> None:
@@ -274,3 +279,27 @@ def test_what_is_not_schedulable_is_not_offered_and_refused(admin_client: Client
     answer = admin_client.post(ADD, {**FORM, "task": "tests.send_mail"})
     assert "says that it is not to be scheduled." in answer.content.decode()
     assert not ScheduledTask.objects.exists()
+
+
+@pytest.mark.parametrize(
+    ("typed", "field"),
+    [
+        ({"kind": "once", "at": "2126-05-01T06:00", "words": "", "ends": "2126-04-01T06:00"}, "ends"),
+        ({"kind": "once", "at": "2126-05-01T06:00", "words": "", "starts": "2126-06-01T06:00"}, "starts"),
+        ({"cron": "0 0 29 2 *", "starts": "2125-03-01T06:00", "ends": "2125-04-01T06:00"}, "ends"),
+    ],
+)
+def test_a_schedule_without_a_time_between_start_and_end_is_refused(
+    admin_client: Client, typed: dict[str, str], field: str
+) -> None:
+    answer = admin_client.post(ADD, {**FORM, **typed})
+    assert answer.status_code == 422
+    assert "The schedule has no time between the start and the end." in answer.content.decode()
+    assert f'id="st-error-{field}"' in answer.content.decode()
+    assert not ScheduledTask.objects.exists()
+
+
+@pytest.mark.parametrize("name", ["a\x00b", "\ud800", "x" * 10_000])
+def test_preview_of_a_name_that_no_database_keeps(admin_client: Client, name: str) -> None:
+    typed = {"cron": "0 5 * * *", "zone": "UTC", "name": name.encode("utf-8", "surrogatepass")}
+    assert "Daily at 5 AM" in admin_client.get(f"{ADD}preview/", typed).content.decode()

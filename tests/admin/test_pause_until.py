@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 from django.contrib.admin.models import LogEntry
@@ -14,6 +15,7 @@ from scheduled_tasks.admin import ScheduledTaskAdmin
 from scheduled_tasks.models import MaintenanceWindow, database_now
 from scheduled_tasks.operations import maintenance_token
 from tests.admin.test_maintenance import HOUR, SCRIPT, TASKS, WINDOWS, field, row_of, window
+from tests.admin.test_undo import said, undo, undo_of
 from tests.factories import make_task
 
 pytestmark = pytest.mark.django_db
@@ -160,6 +162,63 @@ def test_undo_after_the_task_was_deleted_changes_nothing(admin_client: Client) -
     assert answer.status_code == 409
     assert "This task no longer exists." in answer.content.decode()
     assert MaintenanceWindow.objects.get().ends_at == made.ends_at
+
+
+def test_pause_until_takes_words(admin_client: Client) -> None:
+    task = make_task()
+    url = f"{TASKS}{task.pk}/until/"
+    assert 'name="until_words"' in admin_client.get(url).content.decode()
+    typed = {"until": "2020-01-01T00:00", "until_words": "tomorrow 9:00"}
+    assert "purge is paused until" in admin_client.post(url, typed, headers=SCRIPT).content.decode()
+    end = timezone.localtime(MaintenanceWindow.objects.get().ends_at)
+    assert (end.hour, end.date()) == (9, timezone.localtime(database_now()).date() + timedelta(days=1))
+    refused = admin_client.post(url, {"until_words": "soon"}, headers=SCRIPT).content.decode()
+    assert "This is no time." in refused
+    assert 'name="until_words" value="soon"' in refused
+
+
+def test_an_unchanged_end_in_an_hour_that_comes_twice_stays(admin_client: Client, settings: Any) -> None:
+    settings.TIME_ZONE = "Europe/Paris"
+    task, second = make_task(), datetime(2032, 10, 31, 1, 30, tzinfo=UTC)
+    made = window(task)
+    MaintenanceWindow.objects.update(ends_at=second)
+    url, until = f"{TASKS}{task.pk}/until/", "2032-10-31T02:30"
+    page = admin_client.get(url).content.decode()
+    assert f'name="until" value="{until}"' in page
+    data = {"window": made.pk, "until": until}
+    assert admin_client.post(url, data, headers=SCRIPT).status_code == 200
+    assert admin_client.post(f"{WINDOWS}{made.pk}/extend/", data, headers=SCRIPT).status_code == 200
+    assert MaintenanceWindow.objects.get().ends_at == second
+    data["until"] = "2032-10-31T02:45"
+    assert "02:45 comes twice" in admin_client.post(url, data, headers=SCRIPT).content.decode()
+
+
+@pytest.mark.parametrize("ends", [HOUR, None])
+def test_undo_of_resume_puts_the_pause_back(admin_client: Client, ends: timedelta | None) -> None:
+    task = make_task()
+    made = window(task, ends=ends)
+    resumed = admin_client.post(f"{TASKS}{task.pk}/resume/", headers=SCRIPT)
+    undone = undo(admin_client, undo_of(resumed), **SCRIPT)
+    assert "purge is as it was before that change." in said(undone)
+    back = MaintenanceWindow.objects.get()
+    assert (back.ends_at, back.note) == (made.ends_at, made.note)
+    undo(admin_client, undo_of(undone), **SCRIPT)
+    assert MaintenanceWindow.objects.get().ends_at <= database_now()
+
+
+def test_undo_of_resume_comes_too_late_once_the_pause_would_be_over(admin_client: Client) -> None:
+    task = make_task()
+    made = window(task)
+    entry = undo_of(admin_client.post(f"{TASKS}{task.pk}/resume/", headers=SCRIPT))
+    ended = MaintenanceWindow.objects.get().ends_at
+    logged = LogEntry.objects.get()
+    past = (database_now() - HOUR / 2).isoformat()
+    logged.change_message = logged.change_message.replace(made.ends_at.isoformat(), past)
+    logged.save()
+    refused = undo(admin_client, entry, **SCRIPT)
+    assert refused.status_code == 409
+    assert "This maintenance is over. Plan a new one." in said(refused)
+    assert MaintenanceWindow.objects.get().ends_at == ended
 
 
 def resume_button(html: str) -> str:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.contrib.admin.models import LogEntry
+from django.contrib.auth.models import Permission, User
 from django.test import Client
 from django.utils import timezone
 from django_celery_beat.models import ClockedSchedule
@@ -20,6 +23,7 @@ from scheduled_tasks.models import (
     TaskState,
     database_now,
 )
+from tests.admin.test_undo import said, undo, undo_of
 from tests.factories import make_run, make_task
 
 pytestmark = pytest.mark.django_db
@@ -61,6 +65,58 @@ def test_the_copy_has_the_task_its_queue_and_the_typed_arguments(admin_client: C
     assert f"{copy.name} was added: Once, " in said
     drawer = admin_client.get(f"{LIST}{copy.pk}/change/", headers=SCRIPT).content.decode()
     assert "Made here" in drawer
+
+
+def test_the_form_shows_what_was_understood(admin_client: Client) -> None:
+    url = f"{LIST}{make_task().pk}/once/"
+    page = admin_client.get(url).content.decode()
+    assert f'data-preview="{LIST}add/preview/"' in page
+    assert "in 60 min" in page or "in 1 h" in page or "in 59 min" in page
+    assert "Schedule the run" in page
+    typed = {"args": "[1, 2]", "kwargs": "{}", "name": "mine", "words": "tomorrow 9:00", "fill": ""}
+    page = admin_client.post(url, typed).content.decode()
+    assert re.search(r"<time [^>]*>\w+ \d+ \w+ \d{4}, 09:00 \w+</time>\s*<span>in \d+ (h|min)</span>", page)
+    assert 'value="mine"' in page
+    assert ScheduledTask.objects.count() == 1
+
+
+def test_undo_deletes_the_new_task_until_it_has_a_run(admin_client: Client) -> None:
+    task = make_task()
+    entry = undo_of(send(admin_client, task, words="tomorrow 9:00"))
+    undone = undo(admin_client, entry, **SCRIPT)
+    assert "was deleted." in said(undone)
+    assert copies(task) == []
+    assert "is back: Once, " in said(undo(admin_client, undo_of(undone), **SCRIPT))
+    entry = undo_of(send(admin_client, task, words="tomorrow 10:00", name="late"))
+    late = ScheduledTask.objects.get(name="late")
+    make_run(late, Status.RUNNING)
+    refused = undo(admin_client, entry, **SCRIPT)
+    assert refused.status_code == 409
+    assert "Nothing was undone: late has a new run." in said(refused)
+    assert ScheduledTask.objects.filter(pk=late.pk).exists()
+
+
+def test_undo_keeps_what_somebody_changed_meanwhile(admin_client: Client) -> None:
+    task = make_task()
+    entry = undo_of(send(admin_client, task, words="tomorrow 9:00"))
+    (copy,) = copies(task)
+    admin_client.post(f"{LIST}{copy.pk}/enabled/", {"enabled": "0"})
+    assert "was changed again meanwhile." in said(undo(admin_client, entry, **SCRIPT))
+    assert copies(task) == [copy]
+
+
+def test_who_may_not_delete_is_offered_no_undo(client: Client, settings: Any) -> None:
+    settings.SCHEDULED_TASKS = {}
+    user = User.objects.create_user("adder", is_staff=True)
+    codes = ("view_scheduledtask", "change_scheduledtask", "run_scheduledtask", "add_scheduledtask")
+    user.user_permissions.set(Permission.objects.filter(codename__in=codes))
+    client.force_login(user)
+    task = make_task()
+    answer = send(client, task, words="tomorrow 9:00")
+    assert "was added: " in said(answer)
+    assert "Undo" not in said(answer)
+    assert undo(client, str(LogEntry.objects.get().pk), **SCRIPT).status_code == 403
+    assert len(copies(task)) == 1
 
 
 def test_a_masked_argument_is_copied_and_a_form_sent_twice_makes_one(admin_client: Client) -> None:
@@ -122,3 +178,15 @@ def test_one_that_a_person_paused_is_paused() -> None:
     task = over(paused_by=PausedBy.OPERATOR)
     paused = ScheduledTask.objects.all().flagged(Flag.PAUSED, database_now(), None)
     assert [each.pk for each in paused] == [task.pk]
+
+
+@pytest.mark.parametrize(
+    "limits", [{"expires": timedelta(hours=1)}, {"start_time": timedelta(days=7)}], ids=["end", "start"]
+)
+def test_start_and_end_of_the_task_do_not_hold_for_the_copy(
+    admin_client: Client, limits: dict[str, timedelta]
+) -> None:
+    task = make_task(**{name: database_now() + later for name, later in limits.items()})
+    send(admin_client, task, words="in 2 days")
+    (copy,) = copies(task)
+    assert (copy.start_time, copy.expires) == (None, None)

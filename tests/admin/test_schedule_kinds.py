@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -66,6 +66,15 @@ def test_a_time_that_comes_twice_is_explained(admin_client: Client, settings: An
     shown = admin_client.get(preview, {"at": "2036-10-26T02:30"}).content.decode()
     assert "02:30 comes twice on Sun 26 Oct in Europe/Paris" in shown
     assert "It runs at the first one." in shown
+
+
+def test_the_second_of_two_equal_times_is_kept(admin_client: Client, settings: Any) -> None:
+    settings.TIME_ZONE = "Europe/Paris"
+    second = datetime(2036, 10, 26, 1, 30, tzinfo=UTC)
+    clocked = ClockedSchedule.objects.create(clocked_time=second)
+    task = make_task(cron=None, clocked=clocked, one_off=True)
+    assert save(admin_client, task, kind="once", at="2036-10-26T02:30").status_code == 200
+    assert stored(task).clocked.clocked_time == second
 
 
 def test_the_sun(admin_client: Client) -> None:

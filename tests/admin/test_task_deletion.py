@@ -90,6 +90,22 @@ def test_deleted_and_undone(admin_client: Client, headers: dict[str, str]) -> No
     assert "purge is there already." in again.content.decode()
 
 
+def test_restore_is_undone_until_it_has_a_new_run(admin_client: Client) -> None:
+    task, script = make_task(), WAYS["script"]
+    make_run(task)
+    html = admin_client.post(f"{LIST}{task.pk}/delete/", headers=script).content.decode()
+    for number in range(2):
+        back = admin_client.post(f"{LIST}restore/", {"entry": undo_of(html)}, headers=script).content.decode()
+        if number:
+            make_run(task)
+        undone = admin_client.post(f"{LIST}restore/", {"entry": undo_of(back)}, headers=script)
+        html = undone.content.decode()
+        assert ("purge was deleted." in html) == (not number)
+        assert ScheduledTask.objects.exists() == bool(number)
+    assert undone.status_code == 409
+    assert "Nothing was undone: purge has a new run." in html
+
+
 def test_no_undo_of_a_secret_or_for_who_may_not_change(admin_client: Client) -> None:
     secret = make_task("secret", kwargs='{"password": "hunter2hunter2"}')
     html = admin_client.post(f"{LIST}{secret.pk}/delete/", headers=WAYS["script"]).content.decode()
@@ -179,7 +195,7 @@ def test_the_newest_100_deletions_that_one_may_see_are_listed(admin_client: Clie
 
 def test_the_history_of_a_deleted_task_is_shown_and_restores_its_last_deletion(admin_client: Client) -> None:
     task = make_task()
-    history, buttons = f"{LIST}{task.pk}/history/", r'name="entry" value="(\d+)"'
+    history, buttons = f"{LIST}{task.pk}/history/", r'name="entry" value="(\d+)" id="st-restore'
     admin_client.post(f"{LIST}{task.pk}/enabled/", {"enabled": "0", "note": "moves"}, headers=WAYS["script"])
     for _number in range(2):
         admin_client.post(f"{LIST}{task.pk}/delete/", headers=WAYS["script"])

@@ -190,3 +190,12 @@ def test_what_cannot_be_declared_says_why(admin_client: Client, case: str) -> No
     task = make_task(**values)
     assert origin(task).code == ""
     assert sentence in admin_client.get(f"{LIST}{task.pk}/change/").content.decode()
+
+
+@pytest.mark.parametrize(("every", "period"), [(1, "microseconds"), (2_147_483_647, "days"), (0, "days")])
+def test_an_interval_that_beat_cannot_keep_has_no_code(admin_client: Client, every: int, period: str) -> None:
+    row = IntervalSchedule.objects.create(every=every, period=period)
+    task = make_task("odd", None, interval=row)
+    page = admin_client.get(f"{LIST}{task.pk}/change/")
+    assert page.status_code == 200
+    assert "@scheduled_task cannot declare this task" in page.content.decode()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
@@ -9,7 +10,7 @@ from django_celery_beat.models import IntervalSchedule
 from playwright.sync_api import Locator, Page, expect
 
 from tests.e2e.test_accessibility import violations
-from tests.e2e.test_list import LIST, make_task, row
+from tests.e2e.test_list import LIST, make_task, row, toast
 
 pytestmark = pytest.mark.usefixtures("transactional_db")
 
@@ -152,18 +153,29 @@ def test_run_once_from_the_rows_menu(admin_page: Page) -> None:
     row(admin_page, task).get_by_role("link", name="Run once at…").click()
     drawer = admin_page.locator("#st-drawer")
     drawer.get_by_label("or in words").fill("yesterday")
-    drawer.get_by_role("button", name="Run once").click()
-    expect(drawer.locator("#st-error-words")).to_contain_text("This is no time.")
+    drawer.get_by_role("button", name="Schedule the run").click()
+    expect(drawer.locator("#st-error-new")).to_contain_text("This is no time.")
     drawer.get_by_label("or in words").fill("tomorrow 9:00")
+    expect(drawer.locator(".st-preview")).to_contain_text(re.compile(r"09:00 \w+\s+in \d+ (h|min)"))
+    expect(drawer.locator("#st-error-new")).to_be_hidden()
     assert violations(admin_page) == []
-    drawer.get_by_role("button", name="Run once").click()
+    drawer.get_by_role("button", name="Schedule the run").click()
     expect(drawer).to_be_hidden()
-    expect(admin_page.locator(".st-row").filter(has_text="purge, once on")).to_contain_text("Once, ")
+    copy = admin_page.locator(".st-row").filter(has_text="purge, once on")
+    expect(copy).to_contain_text("Once, ")
+    toast(admin_page, "was added: Once, ").get_by_role("button", name="Undo").click()
+    expect(toast(admin_page, "was deleted.")).to_be_visible()
+    expect(copy).to_have_count(0)
+    toast(admin_page, "was deleted.").get_by_role("button", name="Undo").click()
+    expect(toast(admin_page, "is back: Once, ")).to_be_visible()
+    toast(admin_page, "is back: Once, ").get_by_role("button", name="Undo").click()
+    expect(copy).to_have_count(0)
 
 
 def test_run_once_without_javascript(plain_page: Page) -> None:
     task = make_task()
     plain_page.goto(f"{LIST}{task.pk}/once/")
-    plain_page.get_by_label("or in words").fill("tomorrow 9:00")
-    plain_page.get_by_role("button", name="Run once").click()
+    plain_page.get_by_role("button", name="Tomorrow 9:00").click()
+    expect(plain_page.locator(".st-preview")).to_contain_text("09:00")
+    plain_page.get_by_role("button", name="Schedule the run").click()
     expect(plain_page.locator(".st-row").filter(has_text="purge, once on")).to_contain_text("Once, ")

@@ -64,6 +64,8 @@ def test_pause_until_and_resume_in_the_row_s_menu(admin_page: Page, task: Any) -
     row(admin_page, task).get_by_label("More actions for").click()
     row(admin_page, task).get_by_role("button", name="Resume now").click()
     expect(row(admin_page, task)).not_to_contain_text("Paused")
+    toast(admin_page, "starts on schedule again.").get_by_role("button", name="Undo").click()
+    expect(row(admin_page, task)).to_contain_text("Paused until")
 
 
 def test_a_refused_pause_leaves_the_form_as_it_was(admin_page: Page, task: Any) -> None:
