@@ -39,8 +39,9 @@ class OnceForm(ScheduleForm):
         text, clocked = self.cleaned_data.get("at", ""), self.task.clocked
         if not text:
             raise InvalidMoment(_("Enter a time, or words such as “tomorrow 9:00”."))
-        stored = kept(clocked.clocked_time, text) if clocked else None
-        moment = stored or read_moment(text, self.now, current_zone())
+        moment = read_moment(text, self.now, current_zone())
+        if clocked:
+            moment = kept(clocked.clocked_time, text) or moment
         row = check_once(moment, self.now)
         if comes_twice(moment) and not moment.fold:
             self.notices = [f"{twice_text(moment)} {_('It runs at the first one.')}"]

@@ -29,13 +29,13 @@ def test_workers_of_one_name_count_while_both_live() -> None:
 
 def test_signature_is_that_of_the_worker_that_started_last(django_assert_num_queries: Any) -> None:
     known = {"task_names": ["shop.count"]}
-    make_process(**known, task_signatures={"shop.count": {"doc": "new"}})
+    make_process(**known, task_signatures={"shop.count": {"doc": "new", "parameters": []}})
     old = database_now() - timedelta(days=1)
-    make_process(**known, task_signatures={"shop.count": {"doc": "old"}}, started_at=old)
+    make_process(**known, task_signatures={"shop.count": {"doc": "old", "parameters": []}}, started_at=old)
     make_process(task_names=["shop.other"])
     machinery = Machinery.read()
     with django_assert_num_queries(1):
-        assert machinery.signature_of("shop.count") == {"doc": "new"}
+        assert machinery.signature_of("shop.count") == {"doc": "new", "parameters": []}
     assert machinery.signature_of("shop.other") is None, "it could not be told"
     assert machinery.signature_of("shop.unknown") is None
 
