@@ -1,9 +1,8 @@
-"""What is kept of a Python value: JSON, without secrets, within bounds, printable. A docstring in words."""
+"""What is kept of a Python value: JSON, without secrets, within bounds, printable."""
 
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -20,10 +19,6 @@ MAX_REPR = 500
 
 MAX_TEXT = 200_000
 """Characters kept of an error's text or a traceback."""
-
-
-MARKUP = re.compile(r"(?<![\w`])(:[\w:+.-]{1,40}:)?(``|`(?!`))(?=\S)(.+?)\2(?!`)_{0,2}", re.DOTALL)
-"""A role, a literal or a link of reStructuredText."""
 
 
 class NotKept(ValueError):
@@ -69,19 +64,6 @@ def capped(text: str, limit: int = MAX_TEXT) -> str:
     # Masking twice of what is kept takes the same time for any text, and cuts no secret in two that is kept.
     begin, end = masked_text(text[:limit]), masked_text(text[-limit:])
     return _shortened(begin, end, limit, len(text) - limit)
-
-
-def without_markup(docstring: str) -> str:
-    """A docstring in plain words: ``:class:`~a.Shop``` is ``Shop``."""
-    return MARKUP.sub(_plain, docstring)
-
-
-def _plain(found: re.Match[str]) -> str:
-    role, ticks, text = found.groups()
-    if ticks == "``":
-        return text
-    text = re.sub(r"\s*<[^<>]*>$", "", text) or text  # "title <target>"
-    return text[1:].rpartition(".")[2] if role and text.startswith("~") else text
 
 
 def _encoded(read: Callable[[Any], Any], value: Any) -> str:

@@ -33,7 +33,19 @@ TOOLS_FOR_TESTS = "scheduled_tasks.testing"
 """May import several wings; nothing but the pytest plugin imports it, as FLOORS says."""
 
 FLOORS = (
-    ("conf", "masking", "values", "reasons", "cron", "private", "signals", "links", "validation", "moments"),
+    (
+        "conf",
+        "masking",
+        "values",
+        "docstrings",
+        "reasons",
+        "cron",
+        "private",
+        "signals",
+        "links",
+        "validation",
+        "moments",
+    ),
     ("models", "schedules", "spread", "ticks", "once", "solar_events", "typed_moments", "access"),
     ("recording",),
     ("declarations", "upkeep", "alerts"),

@@ -11,7 +11,6 @@ from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.core.exceptions import BadRequest
 from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse
-from django.template.response import TemplateResponse
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
@@ -22,11 +21,11 @@ from ..moments import short
 from ..operations import Refused, move_maintenance_end
 from ..schedules import current_zone
 from .bulk_actions import chosen_tasks
-from .context import admin_url, check_visible, list_url, machinery_of, page_context, task_or_404
+from .context import admin_url, check_visible, list_url, machinery_of, task_or_404
 from .maintenance import window_or_404
 from .maintenance_form import SPANS, PauseForm
 from .permissions import LONGEST_KEY, AccessAdmin, requires
-from .responses import Toast, changed, from_script, redirect_back, with_undo
+from .responses import Toast, changed, form_page, redirect_back, with_undo
 from .task_changes import task_change
 from .window_row import end_to_minute
 
@@ -154,16 +153,16 @@ def _asked(
 ) -> HttpResponse:
     now, zone = machinery_of(request).now, current_zone()
     spans = [(span.value, span.label, short(until, zone)) for span in SPANS if (until := span.until(now))]
-    context = {
-        **page_context(model_admin, request),
-        "title": title,
-        "form": form,
-        "spans": spans,
-        "form_template": "admin/scheduled_tasks/_pause_until.html",
-        "chosen": ScheduledTask.objects.filter(pk__in=chosen).order_by("name"),
-        "checkbox": ACTION_CHECKBOX_NAME,
-        "toasts": toasts,
+    return form_page(
+        model_admin,
+        request,
+        title,
+        "_pause_until.html",
+        toasts=toasts,
+        status=409 if toasts else 200,
+        form=form,
+        spans=spans,
+        chosen=ScheduledTask.objects.filter(pk__in=chosen).order_by("name"),
+        checkbox=ACTION_CHECKBOX_NAME,
         **shown,
-    }
-    template, status = "_drawer_form.html" if from_script(request) else "form.html", 409 if toasts else 200
-    return TemplateResponse(request, f"admin/scheduled_tasks/{template}", context, status=status)
+    )

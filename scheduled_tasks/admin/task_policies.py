@@ -12,11 +12,11 @@ from django.utils.translation import ngettext
 
 from .. import moments
 from ..conf import settings
+from ..docstrings import without_markup
 from ..models import Misfire, Overlap, ScheduledTask
 from ..moments import exact_span
 from ..private import project_app
 from ..reading.machinery import Machinery
-from ..values import without_markup
 
 NamedTexts = list[tuple[str, str]]
 

@@ -31,9 +31,9 @@ from uuid import UUID
 from celery import Celery
 from kombu.utils.json import dumps
 
+from ..docstrings import without_markup
 from ..masking import masked
 from ..private import makes_models
-from ..values import without_markup
 from .model_schema import fields_of
 
 PER_TASK = 10_000
